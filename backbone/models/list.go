@@ -9,7 +9,7 @@ const commit = "104342d2d3480b3e66203073dac24f4e2dbb4c41"
 // baseURL is the folder of that version on GitHub.
 const baseURL = "https://raw.githubusercontent.com/google-coral/test_data/" + commit
 
-// List returns all models, one family after another. Each compiled model follows its uncompiled
+// List returns all backbones, one family after another. Each compiled model follows its uncompiled
 // model. The slice is a copy.
 func List() []Published { return slices.Clone(list) }
 

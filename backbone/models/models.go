@@ -1,6 +1,6 @@
-// Package models downloads the quantized MobileNets that Coral publishes. Call
-// [Store.Pull] to download one by its name, and [Store.Path] to find it again without a
-// network. [List] describes all of them.
+// Package models downloads the quantized classifiers and detectors that Coral publishes.
+// Call [Store.Pull] to download one by its name, and [Store.Path] to find it again without
+// a network. [List] and [Detectors] describe all of them.
 //
 // The package contains the SHA-256 or the git object id of every file, and checks it before
 // it returns a path. A [Store] is safe for concurrent use, even by several processes.
@@ -42,6 +42,8 @@ type Published struct {
 	Counterpart string
 
 	file, base string // file name and folder URL; empty for the defaults
+	remote     string // file name at the publisher; empty if it is File
+	labels     string // key of labelFiles; empty for models without a file of labels
 }
 
 // File returns the name of the model's file.
@@ -49,6 +51,20 @@ func (p Published) File() string { return cmp.Or(p.file, p.Name+".tflite") }
 
 // Compiled reports whether the model is compiled for the Edge TPU. No CPU can run it.
 func (p Published) Compiled() bool { return strings.HasSuffix(p.Name, compiledSuffix) }
+
+// Detector reports whether the model is one of [Detectors].
+func (p Published) Detector() bool {
+	return slices.ContainsFunc(detectors, func(d Published) bool { return d.Name == p.Name })
+}
+
+// labelFile returns the file with the model's labels, which the Store keeps as NAME.txt next
+// to the model and the compiled model, and whether there is one.
+func (p Published) labelFile() (Published, bool) {
+	l, ok := labelFiles[p.labels]
+	l.Name, l.remote = p.labels, p.labels
+	l.file = strings.TrimSuffix(p.Name, compiledSuffix) + ".txt"
+	return l, ok
+}
 
 var (
 	// ErrUnknown means that no model has the given name.
@@ -99,7 +115,7 @@ func find(name string, located bool) (Published, error) {
 		return firmware, nil
 	}
 	want := strings.TrimSuffix(name, ".tflite")
-	for _, p := range list {
+	for _, p := range slices.Concat(list, detectors) {
 		if p.Name == want {
 			return p, nil
 		}
@@ -116,7 +132,7 @@ func nearest(want string) []string {
 	}
 	want = strings.ToLower(want)
 	var near []candidate
-	for _, p := range list {
+	for _, p := range slices.Concat(list, detectors) {
 		n := editDistance(want, p.Name)
 		// Accept at least two letters that are part of a name, and names with few typing
 		// errors.

@@ -70,7 +70,8 @@ func (s Store) Locate(name string) (string, error) {
 	return s.path(p)
 }
 
-// Pull downloads the named model, unless the Store already has it, and returns its path.
+// Pull downloads the named model, and the labels of a detector, unless the Store already
+// has them, and returns the path of the model.
 // The file gets its name only once it is complete and checked, so a partial file never
 // has that name. If progress is not nil, Pull calls it, from the same goroutine, with the
 // number of bytes downloaded so far and the size of the file.
@@ -85,11 +86,20 @@ func (s Store) Pull(ctx context.Context, name string, progress func(done, total 
 	if err != nil {
 		return "", err
 	}
-	path, err = s.pull(ctx, p, progress)
+	path, err = s.pullLabeled(ctx, p, progress)
 	if err != nil {
 		return "", fmt.Errorf("pull %s: %w", p.Name, err)
 	}
 	return path, nil
+}
+
+// pullLabeled pulls the model and then its labels, if it has any.
+func (s Store) pullLabeled(ctx context.Context, p Published, progress func(done, total int64)) (string, error) {
+	path, err := s.pull(ctx, p, progress)
+	if labels, ok := p.labelFile(); ok && err == nil {
+		_, err = s.pull(ctx, labels, nil)
+	}
+	return path, err
 }
 
 func (s Store) pull(ctx context.Context, p Published, progress func(done, total int64)) (string, error) {
@@ -140,7 +150,7 @@ func (s Store) Source(name string) (url, path string, err error) {
 }
 
 func (s Store) url(p Published) string {
-	return strings.TrimSuffix(cmp.Or(s.BaseURL, p.base, baseURL), "/") + "/" + p.File()
+	return strings.TrimSuffix(cmp.Or(s.BaseURL, p.base, baseURL), "/") + "/" + cmp.Or(p.remote, p.File())
 }
 
 // destination returns the path of the model's file in the store.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/imprintkit/imprint/backbone"
@@ -53,7 +54,7 @@ func orList(choices []choice) string {
 // modelNames returns the published models for which keep returns true.
 func modelNames(keep func(models.Published) bool) []choice {
 	var names []choice
-	for _, m := range models.List() {
+	for _, m := range slices.Concat(models.List(), models.Detectors()) {
 		if !keep(m) {
 			continue
 		}

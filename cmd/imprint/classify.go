@@ -111,7 +111,16 @@ func classifierFile(name string) (string, error) {
 	if _, err := models.Find(name); err != nil {
 		return name, mustExist(name)
 	}
-	return modelfile.Locate(name)
+	return locateModel(name)
+}
+
+// locateModel returns the path of a model: a file or a pulled model.
+func locateModel(name string) (string, error) {
+	path, err := modelfile.Locate(name)
+	if errors.Is(err, models.ErrNotPulled) {
+		err = hinted{err, "download it: imprint models pull " + name}
+	}
+	return path, err
 }
 
 // classifyWith classifies photos with a model file, without a workspace.

@@ -226,6 +226,8 @@ func arguments(command string, given int, dir string) []choice {
 	switch {
 	case command == "pull":
 		return modelNames(func(models.Published) bool { return true })
+	case command == "detect" && given == 0:
+		return modelNames(func(m models.Published) bool { return m.Detector() })
 	case command == "completion" && given == 0:
 		return shells
 	case command == "rename" && given == 0:

@@ -21,10 +21,12 @@ func detectCommand() *cli.Command {
 		Name:      "detect",
 		Usage:     "find objects in photos with a detector",
 		ArgsUsage: "MODEL PHOTO|DIR|- …",
-		Description: `Find objects in photos with a detector, an SSD in a TensorFlow Lite file.
+		Description: `Find objects in photos with a detector, an SSD in a TensorFlow Lite file. MODEL is
+a file or the name of a detector that imprint models pull downloaded.
 
 Examples:
    imprint detect pets.tflite new.jpg
+   imprint detect ssd_mobilenet_v2_coco_quant_postprocess new.jpg
    imprint detect pets.tflite --min 0.3 -o boxes ./photos
    imprint detect pets_edgetpu.tflite --json new.jpg
 

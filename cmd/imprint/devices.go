@@ -1,16 +1,13 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/imprintkit/imprint/backbone"
-	"github.com/imprintkit/imprint/backbone/models"
 	"github.com/imprintkit/imprint/classifier"
-	"github.com/imprintkit/imprint/imprint/modelfile"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/pool"
 )
@@ -93,9 +90,7 @@ func devices(c *cli.Context) (*pool.Pool, error) {
 	}
 	if o.Uncompiled != "" {
 		var err error
-		if o.Uncompiled, err = modelfile.Locate(o.Uncompiled); errors.Is(err, models.ErrNotPulled) {
-			return nil, hinted{err, "download it: imprint models pull " + text(c, "uncompiled")}
-		} else if err != nil {
+		if o.Uncompiled, err = locateModel(o.Uncompiled); err != nil {
 			return nil, err
 		}
 	}

@@ -27,7 +27,8 @@ func modelsCommand() *cli.Command {
 
 Examples:
    imprint models list
-   imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor`,
+   imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor
+   imprint models pull ssd_mobilenet_v2_coco_quant_postprocess`,
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return unknownCommand(c.Command.Subcommands, c.Args().First())
@@ -39,9 +40,9 @@ Examples:
 			Name:    "list",
 			Aliases: []string{"ls"},
 			Usage:   "list known models, and which are downloaded",
-			Description: `List the known models: which are on this computer, their accuracy in % with 5
-photos per class of clothing and of flowers, and whether they also exist
-compiled for the Edge TPU.
+			Description: `List the known backbones: which are on this computer, their accuracy in % with
+5 photos per class of clothing and of flowers, and whether they also exist
+compiled for the Edge TPU. Then list the known detectors, for imprint detect.
 
 Examples:
    imprint models list
@@ -52,7 +53,8 @@ Examples:
 			Name:      "pull",
 			Usage:     "download models",
 			ArgsUsage: "NAME …",
-			Description: `Download models, check their SHA-256 or git id, and print their paths.
+			Description: `Download models, check their SHA-256 or git id, and print their paths. Detectors
+come with their labels.
 
 Examples:
    imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor
@@ -74,6 +76,7 @@ type modelRow struct {
 	SHA256   string           `json:"sha256,omitempty"`
 	GitBlob  string           `json:"git_blob,omitempty"`
 	About    string           `json:"about"`
+	Detector bool             `json:"detector,omitempty"`
 	Path     string           `json:"path,omitempty"`
 	Compiled string           `json:"compiled,omitempty"` // the same model compiled for the Edge TPU
 	Accuracy *models.Accuracy `json:"accuracy,omitempty"`
@@ -85,8 +88,8 @@ func listModels(c *cli.Context) error {
 		return err
 	}
 	rows := []modelRow{{Name: builtin.Name, Size: int64(len(builtin.Model())), SHA256: builtin.SHA256, About: "imprint's own, 128×128; the default"}}
-	for _, m := range models.List() {
-		row := modelRow{Name: m.Name, Size: m.Size, SHA256: m.SHA256, GitBlob: m.GitBlob, About: m.About}
+	for _, m := range slices.Concat(models.List(), models.Detectors()) {
+		row := modelRow{Detector: m.Detector(), Name: m.Name, Size: m.Size, SHA256: m.SHA256, GitBlob: m.GitBlob, About: m.About}
 		if path, err := (models.Store{}).Path(m.Name); err == nil {
 			row.Path = path
 		}

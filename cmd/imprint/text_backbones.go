@@ -49,8 +49,32 @@ func backboneChoiceLine(choice *evaluate.BackboneChoice) string {
 	return line + fmt.Sprintf("with %s %s", next.Name, percent(next.Estimate.Accuracy(), 0))
 }
 
-// modelLines returns the table of imprint models list.
+// modelLines returns the tables of imprint models list: backbones, and detectors.
 func modelLines(models []modelRow, timed bool) []string {
+	first := slices.IndexFunc(models, func(m modelRow) bool { return m.Detector })
+	detectors := [][]string{{"detector", "size", "", "compiled", "about"}}
+	for _, row := range modelTable(models[first:])[1:] {
+		detectors = append(detectors, slices.Delete(row, 3, 5)) // no accuracy
+	}
+	models = models[:first]
+	rows := modelTable(models)
+	if timed {
+		for i := range rows {
+			took := "time"
+			if i > 0 {
+				took = ""
+				if ms := models[i-1].MS; ms > 0 {
+					took = duration(time.Duration(ms * float64(time.Millisecond)))
+				}
+			}
+			rows[i] = slices.Insert(rows[i], 3, took)
+		}
+	}
+	return slices.Concat(table(rows, 0), []string{""}, table(detectors, 0))
+}
+
+// modelTable returns a row of columns for each model, after the names of the columns.
+func modelTable(models []modelRow) [][]string {
 	rows := [][]string{{"model", "size", "", "clothing", "flowers", "compiled", "about"}}
 	for _, m := range models {
 		row := []string{m.Name, "", "", "", "", "", m.About}
@@ -71,17 +95,5 @@ func modelLines(models []modelRow, timed bool) []string {
 		}
 		rows = append(rows, row)
 	}
-	if timed {
-		for i := range rows {
-			took := "time"
-			if i > 0 {
-				took = ""
-				if ms := models[i-1].MS; ms > 0 {
-					took = duration(time.Duration(ms * float64(time.Millisecond)))
-				}
-			}
-			rows[i] = slices.Insert(rows[i], 3, took)
-		}
-	}
-	return table(rows, 0)
+	return rows
 }

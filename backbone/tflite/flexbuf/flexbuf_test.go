@@ -124,3 +124,31 @@ func TestErrors(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParse parses any buffer and looks up its keys as every type.
+func FuzzParse(f *testing.F) {
+	f.Add(oneByte, "a")
+	f.Add(indirect, "f")
+	f.Add(backbonetest.Flexbuffer(map[string]any{"x": float32(0.25), "y": true, "z": -1}), "x")
+	f.Fuzz(func(t *testing.T, b []byte, key string) {
+		m, err := flexbuf.Parse(b)
+		if err != nil {
+			if !errors.Is(err, flexbuf.ErrCorrupt) {
+				t.Fatalf("got error %v, want %v", err, flexbuf.ErrCorrupt)
+			}
+			return
+		}
+		v, err := m.Float(key)
+		if err != nil && !errors.Is(err, flexbuf.ErrType) {
+			t.Fatalf("Float: got error %v, want %v", err, flexbuf.ErrType)
+		}
+		if n, err := m.Int(key); err == nil && n != int(v) {
+			t.Fatalf("Int: got %d, want %v", n, v)
+		} else if err != nil && !errors.Is(err, flexbuf.ErrType) {
+			t.Fatalf("Int: got error %v, want %v", err, flexbuf.ErrType)
+		}
+		if is, err := m.Bool(key); err == nil && is != (v != 0) {
+			t.Fatalf("Bool: got %v, want %v", is, v != 0)
+		}
+	})
+}
