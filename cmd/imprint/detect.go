@@ -21,8 +21,7 @@ func detectCommand() *cli.Command {
 		Name:      "detect",
 		Usage:     "find objects in photos with a detector",
 		ArgsUsage: "MODEL PHOTO|DIR|- …",
-		Description: `Find objects in photos with a detector, an SSD in a TensorFlow Lite file. MODEL is
-a file or the name of a detector that imprint models pull downloaded.
+		Description: `Find objects in photos with a detector, an SSD in a TensorFlow Lite file.
 
 Examples:
    imprint detect pets.tflite new.jpg
@@ -30,6 +29,7 @@ Examples:
    imprint detect pets.tflite --min 0.3 -o boxes ./photos
    imprint detect pets_edgetpu.tflite --json new.jpg
 
+MODEL is a file, or the name of a detector that imprint models pull downloaded.
 A line has the label and score of an object, and its box: left, top, right and
 bottom, from 0 to 1.
 

@@ -40,9 +40,9 @@ Examples:
 			Name:    "list",
 			Aliases: []string{"ls"},
 			Usage:   "list known models, and which are downloaded",
-			Description: `List the known backbones: which are on this computer, their accuracy in % with
-5 photos per class of clothing and of flowers, and whether they also exist
-compiled for the Edge TPU. Then list the known detectors, for imprint detect.
+			Description: `List the known backbones and detectors: which are on this computer, the
+accuracy of backbones in % with 5 photos per class of clothing and of flowers,
+and whether they also exist compiled for the Edge TPU.
 
 Examples:
    imprint models list
@@ -53,8 +53,7 @@ Examples:
 			Name:      "pull",
 			Usage:     "download models",
 			ArgsUsage: "NAME …",
-			Description: `Download models, check their SHA-256 or git id, and print their paths. Detectors
-come with their labels.
+			Description: `Download models, check their SHA-256 or git id, and print their paths.
 
 Examples:
    imprint models pull mobilenet_v1_1.0_224_quant_embedding_extractor
@@ -62,7 +61,7 @@ Examples:
       --url https://mirror.example.org/coral
 
 An interrupted download is resumed. A model that is already here is not
-downloaded again.`,
+downloaded again. Detectors come with their labels.`,
 			Flags:  []cli.Flag{&cli.StringFlag{Name: "url", Usage: "download from the folder at `URL`", DefaultText: "Coral's repository", EnvVars: []string{"IMPRINT_MODELS_URL"}}, jsonFlag("one object per model")},
 			Action: pullModels,
 		}},
