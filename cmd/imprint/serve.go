@@ -61,11 +61,15 @@ func serveFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "keys", Usage: "read KEY_ buttons from the terminal; R reloads, U undoes", DefaultText: "no"},
 		&cli.StringFlag{Name: "listen", Usage: "accept clients at `ADDR`, host:port, or none to use only the socket", Value: "127.0.0.1:8230", EnvVars: []string{"IMPRINT_LISTEN"}},
 		&cli.StringFlag{Name: "token", Usage: "require `TOKEN`, 16 or more characters, from clients over TCP", DefaultText: "created if clients on the network are accepted"},
+		&cli.StringSliceFlag{Name: "region", Usage: "watch part of the picture: `NAME=LEFT,TOP,RIGHT,BOTTOM`, from 0 to 1, such as door=0.1,0.2,0.4,0.9", DefaultText: "the workspace's"},
+		&cli.StringSliceFlag{Name: "on", Usage: "run a command when a region shows a label: `LABEL=COMMAND`, without a shell", DefaultText: "none"},
+		&cli.StringSliceFlag{Name: "webhook", Usage: "post each new state of a region to `URL`, as JSON", DefaultText: "none"},
 		&cli.StringFlag{Name: "notify", Usage: "run `CMD` ACTION LABEL OK SENTENCE after each action", DefaultText: "none"},
 		jsonFlag("addresses and actions, one object per line,"),
 		&cli.IntFlag{Name: "vote", Usage: "report the most frequent label of the last `N` frames", Value: 1},
 		&cli.StringSliceFlag{Name: "input", Category: advanced, Usage: "read buttons from `FILE`, such as /dev/input/event3", DefaultText: "all devices that have the buttons given with --button"},
 		&cli.StringSliceFlag{Name: "host", Category: advanced, Usage: "also accept requests for the host `NAME`", DefaultText: "this machine's name and addresses"},
+		&cli.Float64Flag{Name: "region-rate", Category: advanced, Usage: "look at regions at most `N` times per second", Value: 5},
 		&cli.StringFlag{Name: "socket", Category: advanced, Usage: "create the Unix socket `FILE`", DefaultText: "serve.sock in the workspace"},
 		&cli.StringFlag{Name: "socket-mode", Category: advanced, Usage: "set the socket's permissions to `MODE`, in octal", Value: "600"},
 	}
@@ -92,6 +96,10 @@ func runServe(c *cli.Context) error {
 	if err != nil {
 		return usagef("--socket-mode %s: want octal digits, such as 600 or 660", c.String("socket-mode"))
 	}
+	actors, err := regionActors(c, &o)
+	if err != nil {
+		return err
+	}
 	devices, keys, err := buttons(c, o.Log)
 	if err != nil {
 		return err
@@ -106,6 +114,9 @@ func runServe(c *cli.Context) error {
 	}
 	for _, w := range server.Warnings() {
 		warn(c, "%s", w)
+	}
+	if list, _ := server.Regions(); len(actors) > 0 && len(list.Regions) == 0 {
+		warn(c, "no region to act on; --region picture=0,0,1,1 is the whole picture")
 	}
 	listeners, err := listen(c, dir, fs.FileMode(mode))
 	if err != nil {
@@ -126,6 +137,9 @@ func runServe(c *cli.Context) error {
 	ctx, stop := context.WithCancel(c.Context)
 	var others sync.WaitGroup
 	others.Go(func() { reloadOnHangup(ctx, hangups, server) })
+	for _, a := range actors {
+		others.Go(func() { a.Run(ctx) })
+	}
 	if devices != nil {
 		devices.Actor = server
 		others.Go(func() { devices.Run(ctx) })

@@ -12,7 +12,7 @@ import (
 func (s *Server) Press(ctx context.Context, a input.Action) (err error) {
 	switch a.Verb {
 	case "teach":
-		_, err = s.StartTeaching(a.Label)
+		_, err = s.StartTeaching(a.Label, "")
 	case "remove":
 		_, err = s.Remove(ctx, a.Label)
 	case "undo":

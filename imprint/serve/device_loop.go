@@ -25,12 +25,13 @@ var (
 	errStopping = errors.New("the server is shutting down")
 )
 
-// deviceLoop runs the model in one goroutine. Camera frames have priority: a client's photo
-// starts only if it should be finished before the next frame arrives, or once it has waited for
-// jobPriority.
+// deviceLoop runs the model in one goroutine. Camera frames have priority, and the whole picture and
+// its regions take turns. A client's photo starts only if it should be finished before the next
+// frame arrives, or once it has waited for jobPriority; after that, it need not wait for regions.
 type deviceLoop struct {
 	live    *live.Live
 	frames  *intake
+	regions *regions
 	holds   *holds
 	events  *hub
 	metrics *metrics
@@ -50,7 +51,7 @@ type deviceLoop struct {
 // newDeviceLoop returns a loop for s. The other fields of s must already be set.
 func newDeviceLoop(s *Server) *deviceLoop {
 	return &deviceLoop{
-		live: s.live, frames: s.intake, holds: s.holds, events: s.events, metrics: s.metrics, status: newDeviceStatus(s.publishHealth),
+		live: s.live, frames: s.intake, regions: s.regions, holds: s.holds, events: s.events, metrics: s.metrics, status: newDeviceStatus(s.publishHealth),
 		jobs: make(chan *job), results: newLatestValue[*Result](), stopped: make(chan struct{}),
 		vote: vote{size: s.options.Vote}, retry: backoff{longest: longestDeviceWait},
 	}
@@ -94,26 +95,33 @@ func (l *deviceLoop) run(ctx context.Context) {
 	defer close(l.stopped)
 	l.warmUp(ctx)
 	var waiting *job
-	for {
+	afterRegion := false // whether the last picture was that of a region
+	for ctx.Err() == nil {
 		jobs := l.jobs
 		var due <-chan time.Time
 		if waiting != nil {
 			jobs = nil
 			d := min(l.frames.arrivals.delay(time.Now(), l.jobCost), time.Until(waiting.since.Add(jobPriority)))
-			if d <= 0 && len(l.frames.waiting.ready) == 0 {
+			if d <= 0 && (afterRegion || !l.regions.pending()) {
 				l.classifyJob(ctx, waiting)
-				waiting = nil
+				waiting, afterRegion = nil, false
 				continue
 			}
 			due = time.After(max(d, 0))
 		}
+		if p := l.regions.take(); p != nil {
+			l.classifyFrame(ctx, p)
+			if afterRegion = p.part != nil; waiting == nil {
+				select {
+				case waiting = <-jobs:
+				default:
+				}
+			}
+			continue
+		}
 		select {
 		case <-ctx.Done():
-			return
 		case <-l.frames.waiting.ready:
-			if p := l.frames.waiting.take(); p != nil {
-				l.classifyFrame(ctx, p)
-			}
 		case waiting = <-jobs:
 		case <-due:
 		}
@@ -142,20 +150,17 @@ func (l *deviceLoop) classifyJob(ctx context.Context, j *job) {
 func (l *deviceLoop) classifyFrame(ctx context.Context, p *picture) {
 	r, err := l.classify(ctx, func() (predict.Result, error) { return p.classify(ctx, l.live) })
 	if err != nil {
-		l.metrics.failedFrames.Inc()
-		p.answer(reply{err: err})
-		switch {
-		case isUnreadable(err):
-			l.frames.status.unreadable(err)
-		case ctx.Err() == nil:
-			sleep(ctx, l.retry.wait())
-		}
+		l.failed(ctx, p, err)
 		return
 	}
 	l.retry.reset()
+	l.holds.collect(p, r)
+	if p.part != nil {
+		l.regions.answer(p, r)
+		return
+	}
 	v := newResult(p, r)
 	v.Voted = l.vote.add(r.Generation, v.Voted)
-	l.holds.collect(p, r)
 	l.metrics.answered.Inc()
 	l.metrics.latency.Update(v.LatencyMS / 1000)
 	if v.Unknown {
@@ -164,6 +169,22 @@ func (l *deviceLoop) classifyFrame(ctx context.Context, p *picture) {
 	l.results.put(&v)
 	l.events.publish("result", v)
 	p.answer(reply{result: v})
+}
+
+// failed records that a frame could not be classified.
+func (l *deviceLoop) failed(ctx context.Context, p *picture, err error) {
+	if p.part != nil {
+		l.regions.fail(p.part.of)
+	} else {
+		l.metrics.failedFrames.Inc()
+		p.answer(reply{err: err})
+	}
+	switch {
+	case isUnreadable(err):
+		l.frames.status.unreadable(err)
+	case ctx.Err() == nil:
+		sleep(ctx, l.retry.wait())
+	}
 }
 
 // classify calls run to run the model, and updates the device's status and metrics.

@@ -170,7 +170,7 @@ func BenchmarkRelease(b *testing.B) {
 			s.await(0, anyResult)
 			var times []float64
 			for b.Loop() {
-				if _, err := s.StartTeaching("new"); err != nil {
+				if _, err := s.StartTeaching("new", ""); err != nil {
 					b.Fatal(err)
 				}
 				s.awaitHeld(5)

@@ -35,6 +35,7 @@ func (s *Server) postTeach(w http.ResponseWriter, r *http.Request) error {
 	var q struct {
 		Label  string `json:"label"`
 		Action string `json:"action"`
+		Region string `json:"region"`
 	}
 	if err := s.readJSON(w, r, &q); err != nil {
 		return err
@@ -45,7 +46,7 @@ func (s *Server) postTeach(w http.ResponseWriter, r *http.Request) error {
 	var err error
 	switch q.Action {
 	case "start":
-		t, err = s.StartTeaching(q.Label)
+		t, err = s.StartTeaching(q.Label, q.Region)
 	case "stop":
 		t, err = s.StopTeaching(ctx, q.Label)
 	case "cancel":

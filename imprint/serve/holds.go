@@ -24,6 +24,7 @@ type holds struct {
 // A hold is the state of a button that is held.
 type hold struct {
 	label string
+	area  string // name of the region whose pictures are collected; "" for whole pictures
 	since time.Time
 	first chan struct{} // closed when the first frame has been collected
 	timer *time.Timer   // cancels the hold
@@ -33,18 +34,18 @@ type hold struct {
 	frames      []observed
 }
 
-// start starts a hold for a label and returns its progress. It changes nothing if the label's
-// button is already held, and fails with ErrHolding if another label's button is held. If the hold
-// lasts for longestHold, it is passed to giveUp.
-func (s *holds) start(label string, giveUp func(*hold)) (Teaching, error) {
+// start starts a hold for a label and a region, or whole pictures if area is "", and returns its
+// progress. It changes nothing if the label's button is already held, and fails with ErrHolding if
+// another button is held. If the hold lasts for longestHold, it is passed to giveUp.
+func (s *holds) start(label, area string, giveUp func(*hold)) (Teaching, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.now
-	if h != nil && h.label != label {
+	if h != nil && (h.label != label || h.area != area) {
 		return Teaching{}, fmt.Errorf("train %q: %w, for %q", label, ErrHolding, h.label)
 	}
 	if h == nil {
-		h = &hold{label: label, since: time.Now(), first: make(chan struct{}), every: 1}
+		h = &hold{label: label, area: area, since: time.Now(), first: make(chan struct{}), every: 1}
 		h.timer = time.AfterFunc(longestHold, func() { giveUp(h) })
 		s.now = h
 	}
@@ -55,7 +56,7 @@ func (s *holds) start(label string, giveUp func(*hold)) (Teaching, error) {
 
 // progress returns the progress of h. The caller must hold the lock.
 func (h *hold) progress() Teaching {
-	t := Teaching{Label: h.label, State: "holding", Frames: len(h.frames), Sentence: "recording " + h.label}
+	t := Teaching{Label: h.label, Region: h.area, State: "holding", Frames: len(h.frames), Sentence: "recording " + h.label}
 	if t.Frames > 0 {
 		t.Sentence += ": " + count(t.Frames, "frame")
 	}
@@ -67,12 +68,15 @@ func (s *holds) collect(p *picture, r predict.Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.now
-	if h == nil || p.Captured.Before(h.since) {
+	if h == nil || h.area != p.area() || p.Captured.Before(h.since) {
 		return
 	}
 	h.seen++
 	if h.seen%h.every != 0 {
 		return
+	}
+	if p.part != nil {
+		p = p.compact()
 	}
 	h.frames = append(h.frames, observed{p, r})
 	if len(h.frames) == 1 {
@@ -124,6 +128,14 @@ func (s *holds) state() (Teaching, bool) {
 		return Teaching{}, false
 	}
 	return s.now.progress(), true
+}
+
+// region returns the name of the region whose pictures the current hold collects, or "".
+func (s *holds) region() string {
+	if h := s.current(""); h != nil {
+		return h.area
+	}
+	return ""
 }
 
 // stopTimer stops the timer of the current hold, so that it does not fire after the server has

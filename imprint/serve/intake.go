@@ -22,6 +22,7 @@ type intake struct {
 	metrics *metrics
 	waiting *slot                  // the frame to classify next
 	newest  *latestValue[*picture] // the newest frame, for viewers
+	offer   func(*picture)         // gets each frame; must not wait
 
 	mu       sync.Mutex // keeps frames in order
 	count    uint64
@@ -79,6 +80,7 @@ func (in *intake) accept(p *picture) {
 	p.number = in.count
 	in.arrivals.tick(time.Now())
 	in.newest.put(p)
+	in.offer(p)
 	in.drop(in.waiting.put(p))
 }
 

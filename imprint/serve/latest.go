@@ -18,11 +18,23 @@ func (s *slot) put(p *picture) *picture {
 	defer s.mu.Unlock()
 	replaced := s.p
 	s.p = p
+	s.wake()
+	return replaced
+}
+
+// wake sends a value to ready unless one is already waiting there.
+func (s *slot) wake() {
 	select {
 	case s.ready <- struct{}{}:
 	default:
 	}
-	return replaced
+}
+
+// pending reports whether a picture is waiting.
+func (s *slot) pending() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.p != nil
 }
 
 // take removes and returns the picture, or returns nil if the slot is empty.

@@ -70,6 +70,16 @@ func (m *metrics) inferred(device string, elapsed time.Duration) {
 	m.set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("imprint_inference_seconds{device=%q}", device), buckets).Update(elapsed.Seconds())
 }
 
+// regionFrame counts a frame of a region by result: answered, still, dropped or failed.
+func (m *metrics) regionFrame(name, result string) {
+	m.set.GetOrCreateCounter(fmt.Sprintf("imprint_region_frames_total{region=%q,result=%q}", name, result)).Inc()
+}
+
+// regionChanged counts a new state of a region.
+func (m *metrics) regionChanged(name string) {
+	m.set.GetOrCreateCounter(fmt.Sprintf("imprint_region_changes_total{region=%q}", name)).Inc()
+}
+
 // responded counts an HTTP request.
 func (m *metrics) responded(status int) {
 	m.set.GetOrCreateCounter(fmt.Sprintf(`imprint_http_requests_total{code="%d"}`, status)).Inc()

@@ -144,6 +144,14 @@ func TestOpenAPI(t *testing.T) {
 	c.call("POST", "/v1/teach", jsonType, `{"label":"b","action":"start"}`, 409)
 	c.call("POST", "/v1/teach", jsonType, `{"action":"cancel"}`, 200)
 	c.teach("a", 2)
+	c.call("PUT", "/v1/regions/left%20half", jsonType, `{"box":[0,0,0.5,1],"answers":2}`, 200)
+	c.call("PUT", "/v1/regions/out", jsonType, `{"box":[0,0,1.5,1]}`, 400)
+	c.call("POST", "/v1/teach", jsonType, `{"label":"a","action":"start","region":"out"}`, 404)
+	c.awaitState("left half", "a")
+	c.call("GET", "/v1/regions", "", "", 200)
+	c.call("GET", "/v1/events?kinds=regions", "", "", 200)
+	c.call("DELETE", "/v1/regions/left%20half", "", "", 200)
+	c.call("DELETE", "/v1/regions/left%20half", "", "", 404)
 	c.call("POST", "/v1/examples?label=b", png, photo, 200)
 	c.call("POST", "/v1/examples", png, photo, 400)
 	kind, form := photoForm(t, "a.png", string(backbonetest.Photo(7, 2)), "b.png", string(backbonetest.Photo(7, 3)))
@@ -200,8 +208,9 @@ func TestOpenAPIEvents(t *testing.T) {
 	defer s.events.leave(l)
 	s.await(0, anyResult)
 	s.teach("a", 2)
+	s.do("PUT", "/v1/regions/all", `{"box":[0,0,1,1]}`, 200, nil)
 	s.camera.fail(io.ErrUnexpectedEOF)
-	schemas := map[string]string{"result": "Result", "classes": "Classes", "teach": "Teaching", "generation": "Generation", "state": "Health", "notice": "Notice"}
+	schemas := map[string]string{"result": "Result", "classes": "Classes", "teach": "Teaching", "generation": "Generation", "state": "Health", "notice": "Notice", "regions": "Regions"}
 	seen := make(map[string]bool)
 	for len(seen) < len(schemas) {
 		<-l.ready

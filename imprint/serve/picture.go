@@ -28,7 +28,8 @@ const jpegQuality = 92
 type picture struct {
 	source.Frame
 	number  uint64
-	replies chan<- reply // receives the reply for the client that posted the frame; has room for one; nil without a client
+	part    *regionPicture // nil for a whole picture
+	replies chan<- reply   // receives the reply for the client that posted the frame; has room for one; nil without a client
 
 	once  sync.Once
 	photo []byte
@@ -57,6 +58,21 @@ func (p *picture) encoded() ([]byte, error) {
 	return p.photo, p.err
 }
 
+// area returns the name of the region that the picture shows, or "" for a whole picture.
+func (p *picture) area() string {
+	if p.part == nil {
+		return ""
+	}
+	return p.part.of.name
+}
+
+// compact returns the picture of a region as a photo, which does not keep the pixels of the whole
+// frame in memory.
+func (p *picture) compact() *picture {
+	photo, err := p.encoded()
+	return &picture{Frame: source.Frame{Captured: p.Captured, Photo: photo, Name: p.Name}, number: p.number, photo: photo, err: err}
+}
+
 func encodeJPEG(img image.Image) ([]byte, error) {
 	var b bytes.Buffer
 	if err := jpeg.Encode(&b, img, &jpeg.Options{Quality: jpegQuality}); err != nil {
@@ -68,6 +84,22 @@ func encodeJPEG(img image.Image) ([]byte, error) {
 // open reads the header of an encoded picture.
 func (p *picture) open() (*dataset.File, error) {
 	return dataset.Open(dataset.Item{Path: p.Name, Content: p.Photo}, photoLimits)
+}
+
+// pixels returns the picture at full size.
+func (p *picture) pixels() (image.Image, error) {
+	if p.Photo == nil {
+		return p.Image, nil
+	}
+	file, err := p.open()
+	if err != nil {
+		return nil, err
+	}
+	photo, err := file.Decode()
+	if err != nil {
+		return nil, err
+	}
+	return photo.Image, nil
 }
 
 // classify runs the model on the picture.

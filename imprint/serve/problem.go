@@ -9,6 +9,7 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/live"
+	"github.com/imprintkit/imprint/imprint/serve/region"
 	"github.com/imprintkit/imprint/tpu"
 )
 
@@ -56,6 +57,8 @@ var statuses = []struct {
 	{live.ErrGone, http.StatusServiceUnavailable, "put the folder back, or plug in its disk; the old model stays in use"},
 	{imprint.ErrUnpublished, http.StatusServiceUnavailable, "try again"},
 	{imprint.ErrLocked, http.StatusServiceUnavailable, "try again when the other process has finished"},
+	{ErrNoRegion, http.StatusNotFound, "GET /v1/regions lists the regions"},
+	{region.ErrRegion, http.StatusBadRequest, ""},
 	{ErrHolding, http.StatusConflict, "stop or cancel it first"},
 	{ErrNotHolding, http.StatusConflict, "send the action start first"},
 	{ErrNoFrames, http.StatusConflict, ""},

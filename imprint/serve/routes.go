@@ -30,6 +30,9 @@ func (s *Server) routes() []route {
 		{"DELETE", "/v1/examples/{sha256}", s.deleteExample},
 		{"GET", "/v1/examples/{sha256}/thumbnail.jpg", s.getThumbnail},
 		{"POST", "/v1/teach", s.postTeach},
+		{"GET", "/v1/regions", s.getRegions},
+		{"PUT", "/v1/regions/{name}", s.putRegion},
+		{"DELETE", "/v1/regions/{name}", s.deleteRegion},
 		{"POST", "/v1/undo", s.postUndo},
 		{"POST", "/v1/retrain", s.postRetrain},
 		{"POST", "/v1/reload", s.postReload},
@@ -70,7 +73,7 @@ func (s *Server) mux() http.Handler {
 
 // allowedMethods returns the methods with which a request would match a route.
 func allowedMethods(mux *http.ServeMux, r *http.Request) (allowed []string) {
-	for _, m := range []string{"GET", "POST", "PATCH", "DELETE"} {
+	for _, m := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
 		try := r.Clone(r.Context())
 		try.Method = m
 		if _, pattern := mux.Handler(try); pattern != "/" {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/live"
+	"github.com/imprintkit/imprint/imprint/serve/region"
 	"github.com/imprintkit/imprint/imprint/serve/source"
 )
 
@@ -39,7 +40,14 @@ type Options struct {
 	// Hosts lists additional names by which clients may reach this machine. Its host name,
 	// localhost and all IP addresses are always allowed.
 	Hosts []string
-	Log   *slog.Logger // nil discards the log
+	// Regions are added to those of the workspace. Regions that exist already only get the new
+	// boxes.
+	Regions []region.Region
+	// RegionRate is the largest number of frames per second that regions look at; 0 means 5.
+	RegionRate float64
+	// OnState, if not nil, is called with each new state of a region. It must not block.
+	OnState func(region.State)
+	Log     *slog.Logger // nil discards the log
 }
 
 // A Server classifies frames and clients' photos with the model of a workspace.
@@ -52,6 +60,7 @@ type Server struct {
 	workspace *workspace
 	classes   *classList
 	intake    *intake
+	regions   *regions
 	device    *deviceLoop
 	holds     *holds
 	events    *hub
@@ -79,6 +88,10 @@ func Open(ctx context.Context, dir string, workspace imprint.Options, o Options)
 	s.notices = &notifier{command: o.Notify, callback: o.OnNotice, log: log, events: s.events, queue: make(chan Notice, notifyQueue)}
 	s.intake = newIntake(o.Source, s.metrics, s.publishHealth)
 	s.holds = &holds{events: s.events}
+	if s.regions, err = newRegions(dir, s); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	s.intake.offer = s.regions.offer
 	s.device = newDeviceLoop(s)
 	s.metrics.observe(s)
 	return s, nil
@@ -92,6 +105,7 @@ func (s *Server) Run(ctx context.Context, listeners ...Listener) error {
 	var work sync.WaitGroup
 	work.Go(func() { s.device.run(ctx) })
 	work.Go(func() { s.intake.run(ctx) })
+	work.Go(func() { s.regions.run(ctx) })
 	work.Go(func() { s.watchWorkspace(ctx) })
 	work.Go(func() { s.maintain(ctx) })
 	work.Go(func() { s.notices.run(ctx) })
@@ -110,6 +124,7 @@ func (s *Server) Run(ctx context.Context, listeners ...Listener) error {
 	}
 	work.Wait()
 	s.intake.drain()
+	s.regions.drain()
 	s.holds.stopTimer()
 	s.workspace.lock() // wait for a change that a button started
 	err := s.Close()

@@ -32,6 +32,8 @@ var (
 // the event "teach".
 type Teaching struct {
 	Label string `json:"label"`
+	// Region is the region whose pictures are collected, or "" for whole pictures.
+	Region string `json:"region,omitempty"`
 	// State is "holding", "teaching", "done", "failed" or "cancelled".
 	State  string `json:"state"`
 	Frames int    `json:"frames"` // frames collected so far or, if State is "done", added
@@ -43,14 +45,18 @@ type Teaching struct {
 	Sentence  string  `json:"sentence"`
 }
 
-// StartTeaching starts collecting frames to train label. It changes nothing if the label's button
-// is already held, and fails with ErrHolding if another label's button is held.
-func (s *Server) StartTeaching(label string) (t Teaching, err error) {
+// StartTeaching starts collecting frames to train label: what the named region shows, or whole
+// pictures if region is "". It changes nothing if the label's button is already held, and fails with
+// ErrHolding if another button is held, and with ErrNoRegion if there is no such region.
+func (s *Server) StartTeaching(label, region string) (t Teaching, err error) {
 	defer func() { s.notices.send("teach", label, t.Sentence, err) }()
 	if err := imprint.CheckLabel(label); err != nil {
 		return Teaching{}, fmt.Errorf("train: %w", err)
 	}
-	return s.holds.start(label, s.giveUp)
+	if region != "" && s.regions.find(region) == nil {
+		return Teaching{}, fmt.Errorf("train: %w: %q", ErrNoRegion, region)
+	}
+	return s.holds.start(label, region, s.giveUp)
 }
 
 // StopTeaching trains label with the collected frames, in one change. It returns when the new
@@ -73,7 +79,7 @@ func (s *Server) StopTeaching(ctx context.Context, label string) (t Teaching, er
 	if err != nil {
 		return Teaching{}, fmt.Errorf("train: %w", err)
 	}
-	t = Teaching{Label: h.label, State: "teaching", Frames: len(h.frames), Sentence: fmt.Sprintf("learning %s from %s", h.label, count(len(h.frames), "frame"))}
+	t = Teaching{Label: h.label, Region: h.area, State: "teaching", Frames: len(h.frames), Sentence: fmt.Sprintf("learning %s from %s", h.label, count(len(h.frames), "frame"))}
 	s.events.publish("teach", t)
 	added, err := s.train(ctx, h)
 	if err != nil {
@@ -93,7 +99,11 @@ func (s *Server) train(ctx context.Context, h *hold) (added *imprint.Added, err 
 		return nil, fmt.Errorf("train %s: %w while the button was held: %s", h.label, ErrNoFrames, s.intake.status.explain())
 	}
 	err = s.change(ctx, func(ws *imprint.Workspace) (err error) {
-		added, err = s.workspace.add(ctx, ws, h.label, s.intake.status.source, h.frames)
+		source := s.intake.status.source
+		if h.area != "" {
+			source += "#" + h.area // two regions of a camera don't show the same scene
+		}
+		added, err = s.workspace.add(ctx, ws, h.label, source, h.frames)
 		return err
 	})
 	return added, err
@@ -110,7 +120,7 @@ func (s *Server) CancelTeaching(label string) (Teaching, error) {
 }
 
 func (s *Server) cancelled(h *hold, sentence string) Teaching {
-	t := Teaching{Label: h.label, State: "cancelled", Sentence: sentence}
+	t := Teaching{Label: h.label, Region: h.area, State: "cancelled", Sentence: sentence}
 	s.events.publish("teach", t)
 	s.notices.send("teach", h.label, sentence, nil)
 	return t
