@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/imprintkit/imprint/classifier"
@@ -147,6 +146,15 @@ func (w *Workspace) Undo(ctx context.Context) (undone Undone, err error) {
 	return undone, err
 }
 
+// newIn returns the examples of list whose photos are not in other.
+func newIn(list, other []store.Example) []store.Example {
+	known := make(map[store.Digest]bool, len(other))
+	for _, e := range other {
+		known[e.Photo] = true
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(e store.Example) bool { return known[e.Photo] })
+}
+
 func describe(c store.Change) Undone {
 	u := Undone{Verb: c.Verb, Photos: make(map[string]int), From: c.From, To: c.To}
 	if c.Verb == "move" {
@@ -155,18 +163,11 @@ func describe(c store.Change) Undone {
 	if c.Backbone != nil { // all photos were replaced by themselves
 		return u
 	}
-	for _, e := range c.Added {
+	for _, e := range slices.Concat(newIn(c.Added, c.Removed), newIn(c.Removed, c.Added)) {
 		u.Photos[e.Label]++
 	}
-	for _, e := range c.Removed {
-		if c.Verb == "merge" { // the merge replaced it with an earlier example of the same photo
-			u.Photos[e.Label]--
-		} else {
-			u.Photos[e.Label]++
-		}
-	}
 	u.Negatives = u.Photos[store.NegativeLabel]
-	maps.DeleteFunc(u.Photos, func(label string, n int) bool { return label == store.NegativeLabel || n == 0 })
+	delete(u.Photos, store.NegativeLabel)
 	return u
 }
 
@@ -210,6 +211,9 @@ func (w *Workspace) choose(s *store.Settings) error {
 	}
 	if o.None != "" {
 		s.None = o.None
+	}
+	if o.Conflicts != nil {
+		s.Conflicts = *o.Conflicts
 	}
 	if o.Compiled != "" {
 		s.Pair = w.pair.ref

@@ -9,6 +9,7 @@ import (
 
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint/fleet"
 	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 	"github.com/imprintkit/imprint/tools/race"
@@ -65,11 +66,12 @@ func (c *crashTest) changes() {
 	do(export)
 	more := observed(c.T, c.o, varied("d", 2, 2))
 	do(func(w *Workspace) error {
-		sources, err := loadSources([]string{more}, new(Merged))
+		merged := &fleet.Merged{Classes: make(map[string]int)}
+		u, err := gather(ctx, w.store.Dir, sourcesIn(more), merged)
 		if err != nil {
 			return err
 		}
-		return w.merge(ctx, sources, &Merged{Classes: make(map[string]int)})
+		return w.merge(ctx, u, merged)
 	})
 	do(export)
 	other := classifier.Coral

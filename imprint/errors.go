@@ -3,6 +3,7 @@ package imprint
 import (
 	"errors"
 
+	"github.com/imprintkit/imprint/imprint/fleet"
 	"github.com/imprintkit/imprint/imprint/internal/infer"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
@@ -20,7 +21,7 @@ var (
 	ErrNoOwnClasses  = errors.New("the backbone has no classes of its own") // only a classifier has classes to keep
 	ErrUnknown       = errors.New(`the answer "unknown" is not possible`)   // the settings rule it out
 	ErrNothingToUndo = errors.New("nothing to undo")
-	ErrConflict      = errors.New("the same photo has different labels")                  // in two merged workspaces
+	ErrConflict      = fleet.ErrConflict                                                  // the same photo has different labels in two merged workspaces
 	ErrOtherSettings = errors.New("the workspaces have different settings")               // the options must choose one
 	ErrKeepClasses   = errors.New("the tpu layout can't keep the backbone's own classes") // the trained classes replace them
 	ErrNeedsCompiled = errors.New("the tpu layout needs a compiled model and its uncompiled model")

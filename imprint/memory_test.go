@@ -76,7 +76,7 @@ func TestMemoryChangesNoModel(t *testing.T) {
 			return w.Retrain(ctx, []classifier.Method{classifier.Ridge, classifier.LDA, classifier.Auto}[r.IntN(3)])
 		}},
 		{"merge", func() error {
-			merged, _, err := Merge(ctx, dir, []string{other.store.Dir}, Options{})
+			merged, _, err := Merge(ctx, dir, sourcesIn(other.store.Dir), Options{})
 			if err == nil {
 				err = merged.Close()
 			}

@@ -1,41 +1,31 @@
 package imprint
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
 
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint/fleet"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// Merged is the result of [Merge].
-type Merged struct {
-	Photos     int                 `json:"photos"`  // new photos in classes
-	Classes    map[string]int      `json:"classes"` // new photos by label
-	Negatives  int                 `json:"negatives,omitempty"`
-	Duplicates int                 `json:"duplicates"` // photos that several workspaces have
-	Warnings   []string            `json:"-"`          // damage found in the workspaces
-	Estimate   classifier.Estimate `json:"estimate"`   // leave-one-out accuracy after the merge
-}
-
 // Merge adds the examples of other workspaces to the one in dir, in one change. The model is the
 // same as if all photos had been added to one workspace. All need the same backbone, embedding and
-// resize mode and, unless o gives them, settings. It fails with ErrConflict if a photo has two labels.
-func Merge(ctx context.Context, dir string, others []string, o Options) (*Workspace, *Merged, error) {
-	fail := func(err error) (*Workspace, *Merged, error) { return nil, nil, fmt.Errorf("merge: %w", err) }
-	merged := &Merged{Classes: make(map[string]int)}
-	sources, err := loadSources(others, merged)
+// resize mode and, unless o gives them, settings. A photo with two labels is a fleet.ConflictError.
+func Merge(ctx context.Context, dir string, others []fleet.Source, o Options) (*Workspace, *fleet.Merged, error) {
+	fail := func(err error) (*Workspace, *fleet.Merged, error) { return nil, nil, fmt.Errorf("merge: %w", err) }
+	merged := &fleet.Merged{Classes: make(map[string]int)}
+	u, err := gather(ctx, dir, others, merged)
 	if err != nil {
 		return fail(err)
 	}
-	w, err := openTarget(dir, sources, o)
+	w, err := openTarget(dir, u.sources, o)
 	if err != nil {
 		return fail(err)
 	}
-	if err := w.merge(ctx, sources, merged); err != nil {
+	if err := w.merge(ctx, u, merged); err != nil {
 		w.Close()
 		return fail(err)
 	}
@@ -43,74 +33,47 @@ func Merge(ctx context.Context, dir string, others []string, o Options) (*Worksp
 	return w, merged, nil
 }
 
-// merge adds the examples of sources, in one change, and counts them in merged.
-func (w *Workspace) merge(ctx context.Context, sources []source, merged *Merged) error {
+// merge adds the examples of u, in one change, and counts them in merged.
+func (w *Workspace) merge(ctx context.Context, u *union, merged *fleet.Merged) error {
 	return w.commit(ctx, func(s *store.State) error {
-		spelled, err := spellAlike(s, sources)
-		if err != nil {
+		settings := s.Settings
+		if err := w.choose(&settings); err != nil {
 			return err
 		}
-		union, err := unite(append([]source{{w.store.Dir, s}}, spelled...))
-		if err != nil {
+		if err := u.spellLike(s); err != nil {
 			return err
 		}
-		c := union.change(s)
-		merged.count(union, c)
+		c, conflicts := u.change(s, settings.Conflicts)
+		if len(conflicts) > 0 && settings.Conflicts == fleet.Refuse {
+			return &fleet.ConflictError{Conflicts: conflicts}
+		}
+		merged.Duplicates, merged.Conflicts = u.duplicates+u.known(s), conflicts
+		countNew(c, merged)
 		if len(c.Added) == 0 {
 			return errUnchanged
 		}
-		if err := w.choose(&s.Settings); err != nil {
-			return err
-		}
+		s.Settings = settings
 		s.Apply(c)
 		return nil
 	})
 }
 
-func (m *Merged) count(u union, c store.Change) {
-	m.Duplicates = u.duplicates
-	for _, e := range c.Added {
-		m.Classes[e.Label]++
-	}
-	for _, e := range c.Removed { // the merge replaces it with an earlier example of the same photo
-		if m.Classes[e.Label]--; m.Classes[e.Label] == 0 {
-			delete(m.Classes, e.Label)
+// countNew counts the photos that c adds.
+func countNew(c store.Change, m *fleet.Merged) {
+	for _, e := range newIn(c.Added, c.Removed) {
+		if e.Label == store.NegativeLabel {
+			m.Negatives++
+		} else {
+			m.Classes[e.Label]++
+			m.Photos++
 		}
 	}
-	m.Negatives = m.Classes[store.NegativeLabel]
-	delete(m.Classes, store.NegativeLabel)
-	m.Photos = len(c.Added) - len(c.Removed) - m.Negatives
 }
 
 // A source is a workspace that is merged into another.
 type source struct {
 	dir   string
-	state *store.State
-}
-
-// loadSources reads the states of workspaces, and fails unless their embeddings can be mixed.
-func loadSources(dirs []string, merged *Merged) ([]source, error) {
-	var sources []source
-	for _, dir := range dirs {
-		s, damaged, err := store.Store{Dir: dir}.Load()
-		if err != nil {
-			return nil, err
-		}
-		if s == nil || len(s.Positives()) == 0 {
-			return nil, fmt.Errorf("workspace %s: %w", dir, ErrNoClasses)
-		}
-		merged.Warnings = append(merged.Warnings, store.Warnings(s, damaged)...)
-		sources = append(sources, source{dir, s})
-	}
-	if len(sources) == 0 {
-		return nil, fmt.Errorf("%w: no workspace given", ErrNoClasses)
-	}
-	for _, s := range sources[1:] {
-		if err := sources[0].sameKind(s); err != nil {
-			return nil, err
-		}
-	}
-	return sources, nil
+	state *store.State // without examples and history, after they were gathered
 }
 
 // openTarget opens the workspace in dir, or a new one with the backbone, embedding and resize
@@ -128,7 +91,7 @@ func openTarget(dir string, sources []source, o Options) (*Workspace, error) {
 		return nil, err
 	}
 	if now == nil {
-		w.state.Backbone.Name = sources[0].state.Backbone.Name
+		w.state.Backbone.Name = backboneName(sources)
 		w.backbone.Name = w.state.Backbone.Name
 		err = w.takeSettings(sources)
 	}
@@ -140,6 +103,16 @@ func openTarget(dir string, sources []source, o Options) (*Workspace, error) {
 		return nil, err
 	}
 	return w, nil
+}
+
+// backboneName returns the first of the names that sources have for their backbone, so that it does
+// not depend on their order.
+func backboneName(sources []source) string {
+	name := sources[0].state.Backbone.Name
+	for _, s := range sources {
+		name = min(name, s.state.Backbone.Name)
+	}
+	return name
 }
 
 // sameKind returns an error unless the embeddings of s and other can be mixed.
@@ -178,6 +151,7 @@ func (w *Workspace) takeSettings(sources []source) error {
 	byDefault := slices.ContainsFunc(sources, func(s source) bool { return s.state.Settings.UnknownRule == store.ByDefault })
 	for n, s := range sources {
 		settings := s.state.Settings
+		settings.Conflicts = fleet.Refuse // the rule of a merge in the source
 		if settings.UnknownRule == store.ClassesLeftOut && settings.Unknown == 0 && byDefault {
 			settings.UnknownRule = store.ByDefault // an older version made the workspace
 		}
@@ -206,101 +180,4 @@ func (w *Workspace) takeSettings(sources []source) error {
 	}
 	w.state.Settings = taken
 	return nil
-}
-
-// spellAlike returns sources with labels spelled as in s.
-func spellAlike(s *store.State, sources []source) ([]source, error) {
-	var labels []string
-	for _, from := range sources {
-		labels = append(labels, from.state.Labels()...)
-	}
-	resolved, err := s.ResolveLabels(labels)
-	if err != nil {
-		return nil, err
-	}
-	spelled := make([]source, len(sources))
-	for i, from := range sources {
-		state := *from.state
-		state.Examples = slices.Clone(state.Examples)
-		for j := range state.Examples {
-			if e := &state.Examples[j]; e.Label != store.NegativeLabel {
-				e.Label = resolved[e.Label]
-			}
-		}
-		spelled[i] = source{from.dir, &state}
-	}
-	return spelled, nil
-}
-
-// A union holds the examples of several workspaces.
-type union struct {
-	examples   []store.Example
-	duplicates int
-}
-
-// unite returns the examples of all sources. If several sources have a photo, it keeps the example
-// that was added first. The result does not depend on the order of sources.
-func unite(sources []source) (union, error) {
-	var u union
-	at := make(map[store.Digest]int)
-	from := make(map[store.Digest]string)
-	var first error
-	conflicts := 0
-	for _, s := range sources {
-		for _, e := range s.state.Examples {
-			i, ok := at[e.Photo]
-			if !ok {
-				at[e.Photo], from[e.Photo] = len(u.examples), s.dir
-				u.examples = append(u.examples, e)
-				continue
-			}
-			known := &u.examples[i]
-			if known.Label != e.Label {
-				if conflicts++; first == nil {
-					first = fmt.Errorf("%w: %s is %s in %s and %s in %s", ErrConflict, e.Path, labelOf(*known), from[e.Photo], labelOf(e), s.dir)
-				}
-				continue
-			}
-			u.duplicates++
-			if earlier(e, *known) {
-				*known = e
-			}
-		}
-	}
-	if conflicts > 1 {
-		first = fmt.Errorf("%w, and %d more photos have two labels", first, conflicts-1)
-	}
-	return u, first
-}
-
-func labelOf(e store.Example) string {
-	if e.Label == store.NegativeLabel {
-		return "a negative"
-	}
-	return fmt.Sprintf("%q", e.Label)
-}
-
-// earlier reports whether a was added before b. Both are examples of the same photo.
-func earlier(a, b store.Example) bool {
-	return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Source, b.Source), a.Taken.Compare(b.Taken)) < 0
-}
-
-// change returns the change that turns the examples of s into the union.
-func (u union) change(s *store.State) store.Change {
-	c := store.Change{Verb: "merge", Settings: s.Settings}
-	known := make(map[store.Digest]store.Example, len(s.Examples))
-	for _, e := range s.Examples {
-		known[e.Photo] = e
-	}
-	for _, e := range u.examples {
-		old, ok := known[e.Photo]
-		switch {
-		case !ok:
-			c.Added = append(c.Added, e)
-		case earlier(e, old):
-			c.Added, c.Removed = append(c.Added, e), append(c.Removed, old)
-		}
-	}
-	slices.SortFunc(c.Added, store.ByLabel)
-	return c
 }

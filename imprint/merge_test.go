@@ -14,6 +14,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/fleet"
 	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
@@ -30,6 +31,15 @@ func observed(t *testing.T, o Options, items ...[]Observation) string {
 		}
 	}
 	return dir
+}
+
+// sourcesIn returns the workspaces in folders, to merge them.
+func sourcesIn(dirs ...string) []fleet.Source {
+	var sources []fleet.Source
+	for _, dir := range dirs {
+		sources = append(sources, fleet.Source{Dir: dir})
+	}
+	return sources
 }
 
 func modelOf(t *testing.T, dir string) string {
@@ -76,7 +86,7 @@ func TestMerge(t *testing.T) {
 					others = append(others, dirs[i])
 				}
 				dir := filepath.Join(t.TempDir(), "new", "ws")
-				w, m, err := Merge(t.Context(), dir, others, Options{})
+				w, m, err := Merge(t.Context(), dir, sourcesIn(others...), Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -102,7 +112,7 @@ func TestMerge(t *testing.T) {
 			}
 
 			before := modelOf(t, dirs[1])
-			w, m, err := Merge(t.Context(), dirs[1], []string{dirs[2], dirs[0]}, Options{})
+			w, m, err := Merge(t.Context(), dirs[1], sourcesIn(dirs[2], dirs[0]), Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -114,7 +124,7 @@ func TestMerge(t *testing.T) {
 				t.Errorf("undo: got %+v, %v, same model as before: %t, want an undone merge and the same model", undone, err, modelOf(t, dirs[1]) == before)
 			}
 			generation := w.Generation()
-			again, m, err := Merge(t.Context(), dirs[1], []string{dirs[1]}, Options{})
+			again, m, err := Merge(t.Context(), dirs[1], sourcesIn(dirs[1]), Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -145,7 +155,7 @@ func TestMergeNegatives(t *testing.T) {
 	a, b := train(items[:7], negatives[:3]), train(items[5:], negatives[2:])
 	for _, order := range [][]string{{a, b}, {b, a}} {
 		dir := filepath.Join(t.TempDir(), "ws")
-		w, m, err := Merge(ctx, dir, order, Options{})
+		w, m, err := Merge(ctx, dir, sourcesIn(order...), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +165,7 @@ func TestMergeNegatives(t *testing.T) {
 		}
 	}
 	clash := train(append(photos("white", 7, 0, 1), items[:3]...), nil)
-	_, _, err := Merge(ctx, filepath.Join(t.TempDir(), "ws"), []string{a, clash}, Options{})
+	_, _, err := Merge(ctx, filepath.Join(t.TempDir(), "ws"), sourcesIn(a, clash), Options{})
 	wantError(t, err, ErrConflict)
 	if err == nil || !strings.Contains(err.Error(), `is a negative in `+a+` and "white" in `+clash) {
 		t.Errorf("got error %v, want both workspaces named", err)
@@ -187,7 +197,7 @@ func TestMergeSettings(t *testing.T) {
 			if dir == "" {
 				dir = filepath.Join(t.TempDir(), "ws")
 			}
-			w, _, err := Merge(t.Context(), dir, test.others, Options{Head: test.head})
+			w, _, err := Merge(t.Context(), dir, sourcesIn(test.others...), Options{Head: test.head})
 			if test.want == "" {
 				wantError(t, err, ErrOtherSettings)
 				if _, err := os.Stat(dir); !os.IsNotExist(err) {
@@ -265,7 +275,7 @@ func TestMergeErrors(t *testing.T) {
 				for _, p := range parents {
 					before = append(before, files(t, p))
 				}
-				_, _, err := Merge(t.Context(), dir, test.others, Options{})
+				_, _, err := Merge(t.Context(), dir, sourcesIn(test.others...), Options{})
 				wantError(t, err, test.want)
 				for i, p := range parents {
 					got := files(t, p)
@@ -279,7 +289,7 @@ func TestMergeErrors(t *testing.T) {
 	}
 
 	t.Run("conflicts are named", func(t *testing.T) {
-		_, _, err := Merge(t.Context(), filepath.Join(t.TempDir(), "ws"), []string{one, clashing}, Options{})
+		_, _, err := Merge(t.Context(), filepath.Join(t.TempDir(), "ws"), sourcesIn(one, clashing), Options{})
 		wantError(t, err, ErrConflict)
 		if s := err.Error(); !strings.Contains(s, `is "a" in `+one+` and "b" in `+clashing) || !strings.HasSuffix(s, "and 2 more photos have two labels") {
 			t.Errorf("got error %q, want both labels and the number of other conflicts", s)
@@ -293,7 +303,7 @@ func TestMergeErrors(t *testing.T) {
 		defer lock.Release()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, _, err = Merge(ctx, one, []string{one}, Options{})
+		_, _, err = Merge(ctx, one, sourcesIn(one), Options{})
 		wantError(t, err, context.Canceled)
 	})
 }
@@ -316,11 +326,12 @@ func TestMergeLabels(t *testing.T) {
 	for i := range s.Examples {
 		s.Examples[i].Label = decomposed
 	}
-	spelled, err := spellAlike(&store.State{}, []source{{same, s}})
-	if err != nil {
+	u := &union{at: make(map[store.Digest]int)}
+	u.add(s, "same")
+	if err := u.spellLike(&store.State{}); err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range spelled[0].state.Examples {
+	for _, e := range u.examples {
 		if e.Label != composed {
 			t.Errorf("got label %q, want %q", e.Label, composed)
 		}
@@ -328,11 +339,11 @@ func TestMergeLabels(t *testing.T) {
 	if s.Examples[0].Label != decomposed {
 		t.Error("the merge changed the source")
 	}
-	fleet := filepath.Join(t.TempDir(), "fleet")
-	if _, _, err := Merge(t.Context(), fleet, []string{one, upper}, Options{}); !errors.Is(err, ErrLabel) {
+	into := filepath.Join(t.TempDir(), "fleet")
+	if _, _, err := Merge(t.Context(), into, sourcesIn(one, upper), Options{}); !errors.Is(err, ErrLabel) {
 		t.Errorf("another case: got error %v, want ErrLabel", err)
 	}
-	w, _, err := Merge(t.Context(), fleet, []string{one, same}, Options{})
+	w, _, err := Merge(t.Context(), into, sourcesIn(one, same), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func (w *Workspace) Move(ctx context.Context, label string, paths []string) (mov
 		}
 		after := slices.Clone(before)
 		for i := range after {
-			after[i].Label = resolved[label]
+			after[i].Relabel(resolved[label])
 		}
 		// Every version of imprint can undo this: it is stored as a removal and an addition.
 		s.Apply(store.Change{Verb: "move", Removed: before, Added: after, Settings: s.Settings})

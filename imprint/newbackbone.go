@@ -47,7 +47,8 @@ func (w *Workspace) ChangeBackbone(ctx context.Context, to Options, moved []data
 				return fmt.Errorf("another process has added %s meanwhile: try again", e.Path)
 			}
 			if found, ok := again[e.Photo]; ok {
-				e.Raw, e.Path = found.Raw, found.Path
+				e.Embed(found.Raw)
+				e.Path = found.Path
 				c.Added = append(c.Added, e)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/fleet"
 	"github.com/imprintkit/imprint/imprint/internal/infer"
 	"github.com/imprintkit/imprint/tpu/pool"
 )
@@ -33,6 +34,7 @@ type Options struct {
 	Unknown     *float64 // target false-accept rate; 0 turns the answer "unknown" off
 	None        string   // label of that answer
 	Head        classifier.Method
+	Conflicts   *fleet.Rule // decides the label of a photo to which merged workspaces give several
 	// Reuse is a snapshot of the workspace. Its options replace all other fields, and its backbone
 	// is used again if the workspace still has it.
 	Reuse *Snapshot

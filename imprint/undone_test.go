@@ -8,7 +8,7 @@ import (
 )
 
 func TestDescribe(t *testing.T) {
-	hat, cap, other := store.Example{Label: "hat"}, store.Example{Label: "cap"}, store.Example{Label: store.NegativeLabel}
+	hat, cap, other := store.Example{Label: "hat", Photo: store.Digest{1}}, store.Example{Label: "cap", Photo: store.Digest{2}}, store.Example{Label: store.NegativeLabel}
 	for _, test := range []struct {
 		change store.Change
 		want   Undone

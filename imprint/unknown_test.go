@@ -162,7 +162,7 @@ func TestUnknownOfOlderVersions(t *testing.T) {
 	}
 	fresh := builtinWorkspace(t, Options{})
 	mustAdd(t, fresh, photos("box", 4, 0, 2)...)
-	merged, _, err := Merge(t.Context(), filepath.Join(t.TempDir(), "both"), []string{w.store.Dir, fresh.store.Dir}, Options{})
+	merged, _, err := Merge(t.Context(), filepath.Join(t.TempDir(), "both"), sourcesIn(w.store.Dir, fresh.store.Dir), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

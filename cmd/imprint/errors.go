@@ -13,6 +13,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/fleet"
 	"github.com/imprintkit/imprint/imprint/modelfile"
 	"github.com/imprintkit/imprint/imprint/outcome"
 	"github.com/imprintkit/imprint/imprint/predict"
@@ -99,7 +100,8 @@ var hints = []struct {
 	{is(imprint.ErrNoBackbone), pullHint},
 	{is(imprint.ErrOtherBackbone), otherHint + "; imprint retrain --backbone MODEL moves this one to another backbone"},
 	{is(imprint.ErrOtherResize), otherHint},
-	{is(imprint.ErrConflict), "remove the photo from one of them with imprint --workspace DIR remove PHOTO, or rename one of the classes"},
+	{is(imprint.ErrConflict), "remove the photo from one of them with imprint --workspace DIR remove PHOTO, or rename one of the classes; imprint merge --conflicts oldest chooses for you"},
+	{is(fleet.ErrAmbiguous), "give more of its path; imprint list -v shows the merged workspaces"},
 	{is(imprint.ErrOtherSettings), "choose how to write the new model with --head, --layout, --unknown, --none or --keep-classes"},
 	{is(imprint.ErrNoClasses), "add photos first: imprint add --label NAME PHOTOS; if you did so elsewhere, name that workspace with --workspace DIR"},
 	{is(imprint.ErrUnknownLabel), "imprint list shows the classes"},

@@ -38,6 +38,7 @@ func list(c *cli.Context) error {
 	s := summarize(ws)
 	say(c, classLines(s.classes, c.Bool("photos"))...)
 	say(c, accuracyLine(s.estimate, s.classes))
+	detail(c, contributionLines(ws.Contributions())...)
 	detail(c, backboneLine(ws.Backbone(), s.settings.Resize))
 	detail(c, s.details()...)
 	return nil

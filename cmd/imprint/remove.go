@@ -22,9 +22,11 @@ Examples:
    imprint remove --label cone             the whole class
    imprint remove ./photos/cone/7.jpg      one photo
    imprint remove ./photos/cone            all photos from a folder
-   imprint remove --negatives              all photos added with add --negative`,
+   imprint remove --negatives              all photos added with add --negative
+   imprint remove --from car17             what was merged from a workspace`,
 		Flags: withWorkspace(labelFlag("remove only photos of `NAME`", "any"),
 			&cli.BoolFlag{Name: "negatives", Usage: "remove all photos added with imprint add --negative", DefaultText: "no"},
+			&cli.StringFlag{Name: "from", Usage: "remove what was merged from `WORKSPACE`, except photos that others have too", DefaultText: "any"},
 			jsonFlag("what was removed")),
 		Action: remove,
 	}
@@ -36,20 +38,30 @@ func remove(c *cli.Context) error {
 		return usagef("--label is empty")
 	}
 	all := c.Bool("negatives")
-	if label == "" && c.NArg() == 0 && !all {
-		return usagef("remove needs --label NAME, photos or --negatives")
+	from := c.String("from")
+	if label == "" && c.NArg() == 0 && !all && from == "" {
+		return usagef("remove needs --label NAME, photos, --negatives or --from WORKSPACE")
 	}
 	if all && (label != "" || c.NArg() > 0) {
 		return usagef("remove --negatives takes neither --label nor photos")
+	}
+	if from != "" && (label != "" || all || c.NArg() > 0) {
+		return usagef("remove --from takes neither --label, --negatives nor photos")
 	}
 	return change(c, func(ws *imprint.Workspace) (changed, error) {
 		classes := ws.Classes()
 		n, negatives, what := 0, 0, ""
 		var err error
-		if all {
+		switch {
+		case from != "":
+			if n, negatives, err = ws.RemoveContribution(c.Context, from); err != nil {
+				return changed{}, hinted{err, "imprint list -v shows the merged workspaces"}
+			}
+			what = removedOf(n, negatives) + " of " + plain(from)
+		case all:
 			negatives, err = ws.RemoveNegatives(c.Context)
 			what = count(negatives, "negative")
-		} else {
+		default:
 			n, err = ws.Remove(c.Context, label, c.Args().Slice())
 			what = count(n, "photo")
 		}
@@ -79,4 +91,12 @@ func notAdded(err error, names []string, classes []imprint.Class) error {
 		}
 	}
 	return hinted{err, "imprint list --photos shows the photos"}
+}
+
+// removedOf describes removed photos and negatives.
+func removedOf(photos, negatives int) string {
+	if negatives == 0 {
+		return count(photos, "photo")
+	}
+	return count(photos, "photo") + " and " + count(negatives, "negative")
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/fleet"
 	"github.com/imprintkit/imprint/imprint/predict"
 	"github.com/imprintkit/imprint/tpu"
 )
@@ -179,14 +180,28 @@ func classCounts(classes map[string]int) string {
 }
 
 // mergedLines returns the output of imprint merge; workspaces is the number of merged workspaces.
-func mergedLines(m *imprint.Merged, workspaces int, s summary) []string {
-	return []string{
-		fmt.Sprintf("merged %s: added %s %s", count(workspaces, "workspace"), photosOf(m.Classes, m.Negatives, " to "), s.total()),
-		accuracyLine(m.Estimate, s.classes),
+func mergedLines(m *fleet.Merged, workspaces int, s summary) []string {
+	line := fmt.Sprintf("merged %s: added %s %s", count(workspaces, "workspace"), photosOf(m.Classes, m.Negatives, " to "), s.total())
+	if n := len(m.Conflicts); n > 0 {
+		line += fmt.Sprintf("; %s with several labels got the %s one", count(n, "photo"), m.Conflicts[0].Rule)
 	}
+	return []string{line, accuracyLine(m.Estimate, s.classes)}
 }
 
-func mergedDetails(m *imprint.Merged, s summary) []string {
+// conflictLines lists photos to which workspaces give several labels.
+func conflictLines(conflicts []fleet.Conflict) []string {
+	var lines []string
+	for _, c := range conflicts {
+		line := c.String()
+		if c.Rule != fleet.Refuse {
+			line += fmt.Sprintf(": %s (%s)", fleet.Quote(c.Label), c.Rule)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func mergedDetails(m *fleet.Merged, s summary) []string {
 	var lines []string
 	if len(m.Classes) > 1 {
 		lines = append(lines, classCounts(m.Classes))
@@ -194,6 +209,7 @@ func mergedDetails(m *imprint.Merged, s summary) []string {
 	if m.Duplicates > 0 {
 		lines = append(lines, count(m.Duplicates, "duplicate photo")+" counted once")
 	}
+	lines = append(lines, conflictLines(m.Conflicts)...)
 	return append(lines, s.details()...)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/evaluate"
+	"github.com/imprintkit/imprint/imprint/fleet"
 	"github.com/imprintkit/imprint/tpu"
 )
 
@@ -154,6 +155,15 @@ func udevLines(group string) []string {
 	lines := []string{fmt.Sprintf("wrote %s; now run sudo udevadm control --reload-rules, then unplug the Edge TPU and plug it in again", tpu.UdevRulesPath)}
 	if group != "" {
 		lines = append(lines, fmt.Sprintf("users who are not logged in at the screen must join the group %s: sudo usermod -aG %[1]s USER, then log in again", group))
+	}
+	return lines
+}
+
+// contributionLines lists the workspaces that were merged into this one.
+func contributionLines(list []fleet.Contribution) []string {
+	var lines []string
+	for _, c := range list {
+		lines = append(lines, fmt.Sprintf("from %s: %s", plain(c.Workspace), count(c.Photos, "photo")))
 	}
 	return lines
 }

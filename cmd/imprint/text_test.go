@@ -9,6 +9,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/evaluate"
+	"github.com/imprintkit/imprint/imprint/fleet"
 	"github.com/imprintkit/imprint/imprint/predict"
 )
 
@@ -108,7 +109,7 @@ func TestChangeLines(t *testing.T) {
 		{added(map[string]int{"a": 1, "b": 2, "c": 3, "d": 4}, 1), []string{"added 10 photos to 4 classes and 1 negative (3 classes, 60 photos) in 0.4 s", accuracy}},
 		{added(nil, 2), []string{"added 2 negatives (3 classes, 60 photos) in 0.4 s", accuracy}},
 		{added(nil, 0), []string{"added nothing new (3 classes, 60 photos)", accuracy}},
-		{mergedLines(&imprint.Merged{Classes: map[string]int{"hat": 4}, Estimate: s.estimate}, 2, s), []string{"merged 2 workspaces: added 4 photos to hat (3 classes, 60 photos)", accuracy}},
+		{mergedLines(&fleet.Merged{Classes: map[string]int{"hat": 4}, Estimate: s.estimate}, 2, s), []string{"merged 2 workspaces: added 4 photos to hat (3 classes, 60 photos)", accuracy}},
 		{removedLines("12 photos of cone", s), []string{"removed 12 photos of cone (3 classes, 60 photos)", accuracy}},
 		{removedLines("1 photo", summary{}), []string{"removed 1 photo", "no classes left: model.tflite removed"}},
 		{renamedLines("cone", "traffic cone"), []string{"renamed cone to traffic cone"}},

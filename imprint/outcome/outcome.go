@@ -10,6 +10,7 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/evaluate"
+	"github.com/imprintkit/imprint/imprint/fleet"
 )
 
 // Workspace describes a workspace after a change.
@@ -127,13 +128,15 @@ type List struct {
 	Model       string              `json:"model"`
 	Written     *imprint.Written    `json:"written,omitempty"`
 	Unknown     float64             `json:"unknown"`
+	// Merged lists the workspaces that were merged into this one.
+	Merged []fleet.Contribution `json:"merged,omitempty"`
 }
 
 // ListOf describes ws.
 func ListOf(ws *imprint.Workspace) List {
 	s := ws.Settings()
 	return List{ws.Backbone().Name, s.Resize, s.Layout, s.KeepClasses, HeadOf(ws), ws.Generation(),
-		append([]imprint.Class{}, ws.Classes()...), ws.Head().Estimate, ws.ModelPath(), ws.Written(), s.Unknown}
+		append([]imprint.Class{}, ws.Classes()...), ws.Head().Estimate, ws.ModelPath(), ws.Written(), s.Unknown, ws.Contributions()}
 }
 
 // Milliseconds returns a duration in milliseconds, exact to a microsecond.

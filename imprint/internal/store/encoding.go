@@ -9,6 +9,7 @@ import (
 
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/fleet"
 )
 
 var (
@@ -140,6 +141,9 @@ func (s *State) Check() error {
 			return bad(fmt.Errorf("photo %s occurs twice", e.Photo))
 		}
 		photos[e.Photo] = true
+		if err := e.checkClaims(s.Backbone.Size); err != nil {
+			return bad(err)
+		}
 		if e.Label == NegativeLabel || i > 0 && e.Label == s.Examples[i-1].Label {
 			continue
 		}
@@ -166,6 +170,9 @@ func (s Settings) check() error {
 	case ClassesLeftOut, Background, ByDefault:
 	default:
 		return fmt.Errorf("the rule %q for unknown things is not known", s.UnknownRule)
+	}
+	if _, err := fleet.ParseRule(string(s.Conflicts)); err != nil {
+		return err
 	}
 	if s.None != "" {
 		if err := checkStored(s.None); err != nil {

@@ -141,6 +141,16 @@ func appendExample(b []byte, e *Example) (_ []byte, err error) {
 	if e.Hash != 0 {
 		b = strconv.AppendUint(append(b, `,"Hash":`...), e.Hash, 10)
 	}
+	if e.From != "" {
+		b = appendText(append(b, `,"From":`...), e.From)
+	}
+	if len(e.Also) > 0 {
+		also, err := json.Marshal(e.Also)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(b, `,"Also":`...), also...)
+	}
 	return append(b, '}'), nil
 }
 
@@ -166,6 +176,7 @@ type exampleParser struct {
 	b      []byte
 	failed bool // b does not have the form that Encode writes
 	label  string
+	from   string
 }
 
 // list parses examples up to the end of the list.
@@ -217,8 +228,26 @@ func (p *exampleParser) example() (e Example) {
 		p.failed = p.failed || err != nil || n > 1 && p.b[0] == '0'
 		p.b = p.b[n:]
 	}
+	if p.skip(`,"From":`) {
+		e.From = p.text(p.from)
+		p.from = e.From
+	}
+	if p.skip(`,"Also":`) {
+		e.Also = p.claims()
+	}
 	p.want("}")
 	return e
+}
+
+// claims parses a list of claims.
+func (p *exampleParser) claims() (list []Claim) {
+	d := json.NewDecoder(bytes.NewReader(p.b))
+	if p.failed || d.Decode(&list) != nil || len(list) == 0 {
+		p.failed = true
+		return nil
+	}
+	p.b = p.b[d.InputOffset():]
+	return list
 }
 
 // skip removes text from the beginning of b, and reports whether it was there.

@@ -16,6 +16,7 @@ func oddState() *State {
 	s.Examples[0].Label = `a\u0062`
 	s.Examples[1].Source, s.Examples[1].Taken = `"Examples":[{`, time.Date(2024, 2, 29, 1, 2, 3, 4, time.FixedZone("", 3600))
 	s.Examples[1].Hash = 1<<64 - 1
+	s.Examples[1].From, s.Examples[1].Also = "car1", []Claim{{Label: "c", From: `x"},{"Examples":[{`, Path: "}]", Raw: []byte{1, 2, 3}}}
 	s.History[0].Added[1].Path = `}],{"Removed":[{"Label":"0"}]`
 	s.History[1].Added = []Example{}
 	return s

@@ -6,6 +6,7 @@ import (
 
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/fleet"
 )
 
 // Settings are the choices that determine how a workspace's model is made.
@@ -18,6 +19,7 @@ type Settings struct {
 	Unknown     float64           `json:",omitempty"`        // target false-accept rate, 0…1; 0 is no row for "unknown"
 	UnknownRule UnknownRule       `json:",omitempty"`        // how the row for "unknown" is trained
 	None        string            `json:",omitempty"`        // label of that row; "" is classifier.UnknownLabel
+	Conflicts   fleet.Rule        `json:",omitempty"`        // decides the label of a photo to which merged workspaces give several
 }
 
 // An UnknownRule says how the row for "unknown" is trained.

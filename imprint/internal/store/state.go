@@ -79,6 +79,8 @@ type Example struct {
 	Source string    `json:",omitempty"` // as in dataset.Item; "" if unknown
 	Taken  time.Time `json:",omitzero"`  // zero if unknown
 	Hash   uint64    `json:",omitempty"` // dataset.Hash of the photo; 0 if an older version added it
+	From   string    `json:",omitempty"` // name of the workspace it was merged from; "" if it was added here
+	Also   []Claim   `json:",omitempty"` // the same photo in other workspaces, sorted by From
 	Raw    []byte    `json:"-"`          // raw embedding
 }
 
@@ -157,9 +159,7 @@ func (s *State) relabel(from, to string) {
 	}
 	s.Examples = slices.Clone(s.Examples)
 	for i := range s.Examples {
-		if e := &s.Examples[i]; e.Label == from {
-			e.Label = to
-		}
+		s.Examples[i].renameLabel(from, to)
 	}
 	slices.SortFunc(s.Examples, ByLabel)
 }

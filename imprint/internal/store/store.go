@@ -52,7 +52,13 @@ type Damage struct {
 // Load returns the newest undamaged state, or nil if there is none yet. It also returns the damaged
 // state files. It fails with ErrCorrupt if all state files are damaged, except if the first change
 // was interrupted.
-func (s Store) Load() (newest *State, damaged []Damage, err error) {
+func (s Store) Load() (newest *State, damaged []Damage, err error) { return s.load(true) }
+
+// Newest is like Load, but does not look for damage in the older state file. It reads half as much,
+// which matters on a network.
+func (s Store) Newest() (newest *State, damaged []Damage, err error) { return s.load(false) }
+
+func (s Store) load(checkOlder bool) (newest *State, damaged []Damage, err error) {
 	slots, known := []uint64{0, 1}, false // known is true if the newest comes first
 	if a, b := s.generation(0), s.generation(1); a > 0 && b > 0 {
 		known = true
@@ -63,7 +69,7 @@ func (s Store) Load() (newest *State, damaged []Damage, err error) {
 	for _, slot := range slots {
 		path := s.Path(SlotFile(slot))
 		// Decoding a large state takes longer than checking it.
-		if newest != nil && known && isIntact(path) {
+		if newest != nil && known && (!checkOlder || isIntact(path)) {
 			continue
 		}
 		b, err := ReadFile(path, MaxState)
