@@ -45,7 +45,7 @@ Examples:
    imprint serve --source folder:./photos --rate 10 --loop --keys --button KEY_C=teach:cone
    imprint serve --source mjpeg:http://car.local:8887/video --listen 0.0.0.0:8230
    curl --unix-socket .imprint/serve.sock --data-binary @new.jpg http://imprint/v1/classify`,
-		Flags: withDevices(append(serveFlags(),
+		Flags: withDevices(append(append(serveFlags(), mqttFlags()...),
 			resizeFlag(), layoutFlag(), headFlag(), compiledFlag())...),
 		Action: runServe,
 	}
@@ -115,7 +115,11 @@ func runServe(c *cli.Context) error {
 	for _, w := range server.Warnings() {
 		warn(c, "%s", w)
 	}
-	if list, _ := server.Regions(); len(actors) > 0 && len(list.Regions) == 0 {
+	broker, err := mqttClient(c, server, o.Log)
+	if err != nil {
+		return errors.Join(err, server.Close())
+	}
+	if list, _ := server.Regions(); (len(actors) > 0 || broker != nil) && len(list.Regions) == 0 {
 		warn(c, "no region to act on; --region picture=0,0,1,1 is the whole picture")
 	}
 	listeners, err := listen(c, dir, fs.FileMode(mode))
@@ -139,6 +143,9 @@ func runServe(c *cli.Context) error {
 	others.Go(func() { reloadOnHangup(ctx, hangups, server) })
 	for _, a := range actors {
 		others.Go(func() { a.Run(ctx) })
+	}
+	if broker != nil {
+		others.Go(func() { broker.Run(ctx) })
 	}
 	if devices != nil {
 		devices.Actor = server

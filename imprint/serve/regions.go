@@ -420,6 +420,12 @@ func subImage(img image.Image, r image.Rectangle) image.Image {
 // Regions returns the regions and their states, and a channel that is closed at the next change.
 func (s *Server) Regions() (RegionList, <-chan struct{}) { return s.regions.current.get() }
 
+// Labels returns the names of the classes, sorted.
+func (s *Server) Labels() []string {
+	v := s.live.Snapshot()
+	return slices.DeleteFunc(slices.Clone(v.Labels), func(label string) bool { return label == v.None })
+}
+
 // ChangeRegion adds a region, or changes the one with this name. change gets a copy of the region,
 // or of a new one without a box. The change is durable. ChangeRegion fails with region.ErrRegion if
 // the region can't be used.

@@ -45,6 +45,7 @@ func (s *Server) reloaded(r live.Reloaded, err error) {
 	s.metrics.reload.Update(r.Elapsed.Seconds())
 	s.events.publish("generation", Generation{r.Generation, r.Classes, milliseconds(r.Elapsed)})
 	s.classes.refresh()
+	s.regions.publish() // wakes those that show the labels
 }
 
 // watchWorkspace reloads whenever another process changes the workspace.
