@@ -20,6 +20,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := start(t, testConfig{})
+	s.do("PUT", `/v1/regions/%22a%22`, `{"box":[0,0,1,1]}`, 200, nil)
 	s.teach("cone", 2)
 	s.awaitNext(2)
 	s.metrics.deviceFailed(tpu.ErrDisconnected)
@@ -34,6 +35,8 @@ func TestMetrics(t *testing.T) {
 		`imprint_frame_latency_seconds_bucket\{le="\+Inf"\} [1-9]\d*`,
 		`imprint_usb_errors_total\{kind="disconnected"\} 1`,
 		`imprint_usb_errors_total\{kind="other"\} 1`,
+		`imprint_region_frames_total\{region="\\"a\\"",result="answered"\} [1-9]\d*`,
+		`imprint_region_changes_total\{region="\\"a\\""\} [1-9]\d*`,
 		`imprint_device_resets_total 3`,
 		`imprint_device_up 1`,
 		`imprint_classes 1`,
