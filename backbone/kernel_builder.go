@@ -80,7 +80,7 @@ func (b *kernelBuilder) build(m *tflite.Model) (kernels.Kernel, []int32, error) 
 	case tflite.OpPack:
 		reads = len(b.in)
 		k, err = kernels.NewPack(int(b.op.Options.Pack().Axis), b.in, b.out)
-	case tflite.OpAveragePool2D, tflite.OpMaxPool2D:
+	case tflite.OpAveragePool2D, tflite.OpMaxPool2D, tflite.OpL2Pool2D:
 		k, err = b.pool(code.Builtin)
 	case tflite.OpMean, tflite.OpPad, tflite.OpPadV2:
 		k, err = b.withConstants(code.Builtin)
@@ -124,7 +124,7 @@ func (b *kernelBuilder) operations(m *tflite.Model) float64 {
 		return n * float64(b.in[1].Elements()/max(b.in[1].Shape[0], 1))
 	case tflite.OpDepthwiseConv2D:
 		return n * float64(b.in[1].Shape[1]) * float64(b.in[1].Shape[2])
-	case tflite.OpAveragePool2D, tflite.OpMaxPool2D:
+	case tflite.OpAveragePool2D, tflite.OpMaxPool2D, tflite.OpL2Pool2D:
 		p, in := b.op.Options.Pool2D(), b.in[0].Shape
 		return n * float64(min(int(p.FilterHeight), in[1])) * float64(min(int(p.FilterWidth), in[2]))
 	case tflite.OpUnidirectionalSequenceLSTM: // each of the gates multiplies its input and the state
@@ -199,6 +199,8 @@ func (b *kernelBuilder) pool(kind tflite.BuiltinOperator) (kernels.Kernel, error
 	switch {
 	case kind == tflite.OpMaxPool2D:
 		return kernels.NewMaxPool2D(params, in[0], b.out)
+	case kind == tflite.OpL2Pool2D:
+		return kernels.NewL2Pool2D(params, in[0], b.out)
 	case b.arithmetic == EdgeTPU:
 		return kernels.NewEdgeTPUAveragePool2D(params, in[0], b.out)
 	}

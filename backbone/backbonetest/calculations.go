@@ -59,6 +59,7 @@ var calculations = []operatorKind{
 		b.op(tflite.OpPrelu, tflite.Options{}, []int32{b.tensor(t, shape...)}, x, b.constant(t, 1, 1, shape[3]))
 	}},
 	{"UNIDIRECTIONAL_SEQUENCE_LSTM", codeTypes[1:], lstm},
+	{"L2_POOL_2D", []tflite.TensorType{tflite.TypeFloat32}, l2Pool},
 }
 
 // transposeConv adds a TRANSPOSE_CONV. Only int8 filters have a scale for each channel.
@@ -99,6 +100,15 @@ func transposeConv(b *operators, t tflite.TensorType) {
 		inputs = append(inputs, bias)
 	}
 	b.op(tflite.OpTransposeConv, o.Options(), []int32{out}, inputs...)
+}
+
+// l2Pool adds an L2_POOL_2D.
+func l2Pool(b *operators, t tflite.TensorType) {
+	o := tflite.Pool2DOptions{Padding: tflite.PaddingSame, StrideW: b.n(1, 3), StrideH: b.n(1, 3), FilterWidth: b.n(1, 4), FilterHeight: b.n(1, 4), Activation: b.activation()}
+	s := b.shape(4)
+	x := b.input(t, s...)
+	out := b.tensor(t, s[0], (s[1]+o.StrideH-1)/o.StrideH, (s[2]+o.StrideW-1)/o.StrideW, s[3])
+	b.op(tflite.OpL2Pool2D, o.Options(), []int32{out}, x)
 }
 
 // lstm adds a UNIDIRECTIONAL_SEQUENCE_LSTM, which TensorFlow Lite runs on int8.

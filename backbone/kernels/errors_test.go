@@ -97,6 +97,7 @@ func TestConstructorErrors(t *testing.T) {
 		"pool scales": {second(NewAveragePool2D(Pool2DParams{Window: unit, FilterH: 1, FilterW: 1}, image, with(u8(1, 4, 4, 2), func(t *Tensor) {
 			t.Scale = []float32{2}
 		}))), ErrInvalid},
+		"l2_pool_2d uint8":     {second(NewL2Pool2D(Pool2DParams{Window: unit, FilterH: 1, FilterW: 1}, image, image)), ErrUnsupported},
 		"pool filter 0":        {second(NewMaxPool2D(Pool2DParams{Window: unit, FilterW: 1}, image, u8(1, 4, 4, 2))), ErrInvalid},
 		"add shapes":           {second(NewAdd(None, u8(2, 3), u8(2, 2), u8(2, 3))), ErrInvalid},
 		"add output":           {second(NewAdd(None, u8(2, 3), u8(3), u8(3))), ErrInvalid},

@@ -197,7 +197,8 @@ func (k *floatConv) at(in []byte, image, oy, ox, c int) float32 {
 
 type floatPool struct {
 	geometry
-	largest bool
+	largest bool // MAX_POOL_2D
+	square  bool // L2_POOL_2D
 	lo, hi  float32
 }
 
@@ -223,13 +224,20 @@ func (k *floatPool) Run(a *Args, lo, hi int) {
 				for y := y0; y < y1; y++ {
 					for x := x0; x < x1; x++ {
 						v := floatAt(a.In[0], ((image*k.inH+y)*k.inW+x)*k.inC+c)
+						if k.square {
+							sum += float32(v * v) // without fused multiply-add
+							continue
+						}
 						sum += v
 						largest = max(largest, v)
 					}
 				}
 				v := sum / float32((y1-y0)*(x1-x0))
-				if k.largest {
+				switch {
+				case k.largest:
 					v = largest
+				case k.square:
+					v = float32(math.Sqrt(float64(v)))
 				}
 				putFloat(a.Out, (row*k.outW+ox)*k.inC+c, clampFloat(v, k.lo, k.hi))
 			}

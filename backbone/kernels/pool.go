@@ -44,6 +44,21 @@ func NewMaxPool2D(p Pool2DParams, in, out *Tensor) (Kernel, error) {
 	return k, nil
 }
 
+// NewL2Pool2D returns a Kernel for L2_POOL_2D on float32: the root of the mean of the
+// squares. The input has shape (n, h, w, c). Pixels outside the image do not count.
+func NewL2Pool2D(p Pool2DParams, in, out *Tensor) (Kernel, error) {
+	k, err := newPool(p, false, in, out)
+	f, ok := k.(*floatPool)
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: input is %v", ErrUnsupported, in.Type)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("l2_pool_2d: %w", err)
+	}
+	f.square = true
+	return f, nil
+}
+
 func newPool(p Pool2DParams, largest bool, in, out *Tensor) (Kernel, error) {
 	if err := in.check("input"); err != nil {
 		return nil, err

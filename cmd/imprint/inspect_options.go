@@ -24,7 +24,7 @@ func optionWords(op tflite.BuiltinOperator, o tflite.Options) []string {
 		v := o.DepthwiseConv2D()
 		words := windowWords(v.StrideH, v.StrideW, v.DilationH, v.DilationW, v.Padding)
 		return append(words, wordIf(v.DepthMultiplier != 1, "multiplier %d", v.DepthMultiplier), activationWord(v.Activation))
-	case tflite.OpAveragePool2D, tflite.OpMaxPool2D:
+	case tflite.OpAveragePool2D, tflite.OpMaxPool2D, tflite.OpL2Pool2D:
 		v := o.Pool2D()
 		words := []string{fmt.Sprintf("window %d×%d", v.FilterHeight, v.FilterWidth)}
 		return append(append(words, windowWords(v.StrideH, v.StrideW, 1, 1, v.Padding)...), activationWord(v.Activation))
