@@ -224,8 +224,8 @@ func (d *BoxDecoder) Decode(dst []float32, encodings []byte) {
 		h, w := float64(a[2]), float64(a[3])
 		y := float32(float64(e[0]/d.scale[0]*h) + float64(a[0]))
 		x := float32(float64(e[1]/d.scale[1]*w) + float64(a[1]))
-		halfH := float32(0.5 * exp64(e[2]/d.scale[2]) * h)
-		halfW := float32(0.5 * exp64(e[3]/d.scale[3]) * w)
+		halfH := float32(0.5 * Exp(e[2]/d.scale[2]) * h)
+		halfW := float32(0.5 * Exp(e[3]/d.scale[3]) * w)
 		box := dst[4*i:][:4]
 		box[0], box[1], box[2], box[3] = y-halfH, x-halfW, y+halfH, x+halfW
 	}

@@ -3,12 +3,12 @@ package kernels
 import "math"
 
 // exp returns e^v rounded to float32.
-func exp(v float32) float32 { return float32(exp64(float64(v))) }
+func exp(v float32) float32 { return float32(Exp(float64(v))) }
 
-// exp64 returns e^x with an error of less than one unit in the last place, the same on every
+// Exp returns e^x with an error of less than one unit in the last place, the same on every
 // processor. It does not use math.Exp, whose last bit differs between processors. Every product is
 // explicitly converted to float64, so that no compiler fuses it with an addition.
-func exp64(x float64) float64 {
+func Exp(x float64) float64 {
 	switch {
 	case x != x:
 		return x

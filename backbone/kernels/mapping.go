@@ -145,7 +145,7 @@ func tanh(v float32) float32 {
 		square := float64(x * x)
 		return float32(x - float64(x*square)*(1-float64(square*0.4))/3)
 	}
-	return float32(1 - 2/(exp64(float64(2*x))+1))
+	return float32(1 - 2/(Exp(float64(2*x))+1))
 }
 
 // NewLeakyReLU returns a Kernel for LEAKY_RELU on uint8, int8 or float32: in where it is

@@ -1,4 +1,4 @@
-// Package flexbuf reads FlexBuffers maps of numbers, the format of the options of custom operators
+// Package flexbuf reads and changes FlexBuffers maps of numbers, the format of the options of custom operators
 // in TensorFlow Lite models. Start with [Parse].
 //
 // The format is described in "FlexBuffers" of the FlatBuffers documentation (flexbuffers.h in
@@ -50,9 +50,10 @@ type Map struct{ values map[string]value }
 
 // A value is a number as it lies in the buffer, sign-extended to 64 bits.
 type value struct {
-	kind  byte
-	bits  uint64
-	float float64
+	kind      byte
+	bits      uint64
+	float     float64
+	at, width int // in the buffer
 }
 
 // Parse reads a buffer whose root is a map. It keeps nothing of b. Strings, vectors and maps inside
@@ -87,6 +88,33 @@ func (m *Map) Int(key string) (int, error) {
 		return 0, err
 	}
 	return int(v), nil
+}
+
+// Set returns a copy of a buffer whose root is a map, with another value for a key. The value has the
+// type and width that the old one has. The error wraps ErrCorrupt, or ErrType if the map has no number
+// for the key, or one that is too narrow.
+func Set(b []byte, key string, x float64) ([]byte, error) {
+	m, err := Parse(b)
+	if err != nil {
+		return nil, err
+	}
+	v := m.values[key]
+	var bits uint64
+	switch {
+	case v.kind == typeFloat && v.width == 4:
+		bits = uint64(math.Float32bits(float32(x)))
+	case v.kind == typeFloat:
+		bits = math.Float64bits(x)
+	case v.kind != typeInt && v.kind != typeUint || x != math.Trunc(x) || x < 0 || x >= float64(uint64(1)<<min(8*v.width-1, 62)):
+		return nil, fmt.Errorf("%w: %s of type %d and %d bytes cannot be %v", ErrType, key, v.kind, v.width, x)
+	default:
+		bits = uint64(x)
+	}
+	b = bytes.Clone(b)
+	for i := range v.width {
+		b[v.at+i] = byte(bits >> (8 * i))
+	}
+	return b, nil
 }
 
 // Float returns the value of a number.
@@ -181,7 +209,7 @@ func (r reader) value(at, width int, packed byte) (value, error) {
 	if err != nil {
 		return v, err
 	}
-	v.bits = bits
+	v.bits, v.at, v.width = bits, at, width
 	switch {
 	case v.kind == typeInt:
 		shift := 64 - 8*width

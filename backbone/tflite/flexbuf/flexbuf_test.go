@@ -152,3 +152,44 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestSet(t *testing.T) {
+	wide := backbonetest.Flexbuffer(map[string]any{"x": float32(0.25), "y": 7, "z": 9})
+	for _, test := range []struct {
+		buffer []byte
+		key    string
+		x      float64
+		want   error
+	}{
+		{wide, "x", 0.5, nil}, {wide, "y", 123456, nil}, {indirect, "f", -2.25, nil}, {indirect, "i", 32767, nil}, {oneByte, "a", 127, nil},
+		{indirect, "i", 32768, flexbuf.ErrType}, {oneByte, "a", 128, flexbuf.ErrType}, {wide, "y", 0.5, flexbuf.ErrType},
+		{oneByte, "b", 1, flexbuf.ErrType}, {oneByte, "missing", 1, flexbuf.ErrType}, {nil, "x", 1, flexbuf.ErrCorrupt},
+	} {
+		before := slices.Clone(test.buffer)
+		b, err := flexbuf.Set(test.buffer, test.key, test.x)
+		if !errors.Is(err, test.want) || !slices.Equal(before, test.buffer) {
+			t.Errorf("set %s to %v: %v, want %v", test.key, test.x, err, test.want)
+		}
+		if err != nil {
+			continue
+		}
+		m, err := flexbuf.Parse(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := m.Float(test.key); got != test.x || err != nil {
+			t.Errorf("%s is %v, %v, want %v", test.key, got, err, test.x)
+		}
+	}
+	b, err := flexbuf.Set(wide, "y", 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := flexbuf.Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if z, _ := m.Int("z"); z != 9 {
+		t.Errorf("the next value is %d, want 9", z)
+	}
+}
