@@ -9,7 +9,9 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/dataset/annotations"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/detector"
 	"github.com/imprintkit/imprint/imprint/modelfile"
 	"github.com/imprintkit/imprint/imprint/predict"
 	"github.com/imprintkit/imprint/tpu"
@@ -35,6 +37,7 @@ var dataErrors = []error{
 	detect.ErrNoDetector, backbone.ErrNoEmbedding, backbone.ErrInput, backbone.ErrUnsupportedOperator,
 	classifier.ErrShape, classifier.ErrExamples, classifier.ErrRate, classifier.ErrNoHead, models.ErrContent, compiled.ErrCompiled, compiled.ErrUncompiled, modelfile.ErrNoTemplate,
 	executable.ErrCorrupt, executable.ErrTooLarge, executable.ErrUnsupported,
+	annotations.ErrFormat, detector.ErrPredictors,
 	dataset.ErrDamaged, dataset.ErrEmpty, dataset.ErrFormat, dataset.ErrHEIC, dataset.ErrTooLarge, dataset.ErrTub,
 }
 

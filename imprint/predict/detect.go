@@ -108,7 +108,7 @@ func Detect(ctx context.Context, model string, o DetectOptions, photos []dataset
 	if err != nil {
 		return err
 	}
-	labels, err := detectorLabels(d, read, o.Labels)
+	labels, err := DetectorLabels(d, read, o.Labels)
 	if err != nil {
 		return fmt.Errorf("load model %s: %w", model, err)
 	}
@@ -185,10 +185,10 @@ func (w *detectWorker) run(ctx context.Context, f *dataset.File) (d detected, er
 	return d, err
 }
 
-// detectorLabels returns a label for each class of a detector. from is its model file; file is a
+// DetectorLabels returns a label for each class of a detector. from is its model file; file is a
 // file of labels, or "". A first label for the background is left out, and classes without a label
 // are called "class N".
-func detectorLabels(d *detect.Detector, from *tflite.ModelFile, file string) ([]string, error) {
+func DetectorLabels(d *detect.Detector, from *tflite.ModelFile, file string) ([]string, error) {
 	n := d.Head.Params.Classes
 	if n > maxClasses {
 		return nil, fmt.Errorf("%w: it has %d classes, more than %d", detect.ErrNoDetector, n, maxClasses)

@@ -1,0 +1,254 @@
+package detector_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"log"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/backbone/detect"
+	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/dataset/annotations"
+	"github.com/imprintkit/imprint/imprint/detector"
+)
+
+// scenes returns photos of noise with one rectangle each, red and blue by turns or only red.
+func scenes(seed uint64, n int, labels ...string) []detector.Photo {
+	random := rand.New(rand.NewPCG(seed, 0))
+	var list []detector.Photo
+	for i := range n {
+		const side = 64
+		img := image.NewNRGBA(image.Rect(0, 0, side, side))
+		for p := range img.Pix {
+			img.Pix[p] = byte(100 + random.IntN(40))
+			if p%4 == 3 {
+				img.Pix[p] = 255
+			}
+		}
+		label := i % len(labels)
+		fill := []color.NRGBA{{250, 20, 20, 255}, {20, 20, 250, 255}}[label]
+		at := image.Rect(0, 0, 13, 13).Add(image.Pt(16*random.IntN(4)+random.IntN(3), 16*random.IntN(4)+random.IntN(3))) // near an anchor
+		draw.Draw(img, at, image.NewUniform(fill), image.Point{}, draw.Src)
+		var b bytes.Buffer
+		if err := png.Encode(&b, img); err != nil {
+			panic(err)
+		}
+		list = append(list, detector.Photo{
+			Item: dataset.Item{Path: fmt.Sprintf("%d-%d.png", seed, i), Content: b.Bytes()},
+			Boxes: []annotations.Box{{Label: labels[label], X0: float64(at.Min.X) / side, Y0: float64(at.Min.Y) / side,
+				X1: float64(at.Max.X) / side, Y1: float64(at.Max.Y) / side}},
+		})
+	}
+	return list
+}
+
+func Example() {
+	photos := scenes(1, 10, "red") // or the photos that Match returns
+	r, err := detector.Train(context.Background(), backbonetest.Detector(2), photos, detector.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	d, err := detect.Parse(r.Model, detect.Options{Name: "red.tflite"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(r.Labels, r.Photos, r.Boxes, d.Head.Params.Classes)
+	// Output: [red] 10 10 1
+}
+
+// TestTrain checks that a detector of two new classes finds them in other photos.
+func TestTrain(t *testing.T) {
+	for _, m := range []struct {
+		name  string
+		model []byte
+	}{{"uint8", backbonetest.Detector(3)}, {"one class", backbonetest.Detector(1)}} {
+		t.Run(m.name, func(t *testing.T) {
+			photos := scenes(2, 60, "red", "blue")
+			scores, err := detector.Evaluate(t.Context(), m.model, photos, detector.EvaluateOptions{Shots: []int{5, 10}, Draws: 2, HoldOut: 20})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range scores {
+				if !(s.AP50 >= 0.6) || s.Photos != 2*float64(s.Shots) || s.HoldOut != 20 || len(s.Each) != 2 {
+					t.Errorf("%+v", s)
+				}
+			}
+		})
+	}
+}
+
+// TestOrder checks that the bytes of a model do not depend on the order of the photos, on copies of
+// them, or on the number of threads, and that they are the same on every processor.
+func TestOrder(t *testing.T) {
+	const want = "2c4362d78a9e2ffadbb3613052a5ddf3ce17f2dac2e5a20b07eb30db554b93ce"
+	photos := scenes(3, 7, "red", "blue")
+	first, err := detector.Train(t.Context(), backbonetest.Detector(2), photos, detector.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprintf("%x", sha256.Sum256(first.Model)); got != want {
+		t.Errorf("the model has the SHA-256 %s, want %s", got, want)
+	}
+	again := append(slices.Clone(photos), photos[2])
+	slices.Reverse(again)
+	second, err := detector.Train(t.Context(), backbonetest.Detector(2), again, detector.Options{Threads: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(first.Model, second.Model) || second.Photos != 7 || len(second.Skipped) != 1 {
+		t.Errorf("in another order, the model differs (%d photos, skipped %v)", second.Photos, second.Skipped)
+	}
+}
+
+// scoresOf returns the codes of the scores of a detector for a photo of random pixels.
+func scoresOf(t *testing.T, file []byte) (codes []byte, columns int) {
+	t.Helper()
+	m, err := tflite.Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := detect.FindHead(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := backbone.NewInterpreter(m, backbone.InterpreterOptions{Outputs: []int32{h.Scores}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	random := rand.New(rand.NewPCG(9, 9))
+	for i := range in.Input(0) {
+		in.Input(0)[i] = byte(random.Uint32())
+	}
+	if err := in.Invoke(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return slices.Clone(in.Output(0)), int(in.Outputs()[0].Shape[2])
+}
+
+// TestKeep checks that kept classes keep their scores.
+func TestKeep(t *testing.T) {
+	model := backbonetest.Detector(3)
+	r, err := detector.Train(t.Context(), model, scenes(4, 12, "red"), detector.Options{Keep: true, Labels: []string{"a", "b", "c"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"a", "b", "c", "red"}; !slices.Equal(r.Labels, want) {
+		t.Errorf("labels %v, want %v", r.Labels, want)
+	}
+	before, n := scoresOf(t, model)
+	after, columns := scoresOf(t, r.Model)
+	if n != 4 || columns != 5 {
+		t.Fatalf("%d and %d columns", n, columns)
+	}
+	new := make(map[byte]bool)
+	for i := range len(before) / n {
+		if was, is := before[n*i:][:n], after[columns*i:][:n]; !bytes.Equal(was, is) {
+			t.Fatalf("box %d had the scores %v and has %v", i, was, is)
+		}
+		new[after[columns*i+n]] = true
+	}
+	if len(new) < 3 {
+		t.Errorf("the scores of the new class are %v", new)
+	}
+	d, err := detect.Parse(r.Model, detect.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if labels, err := d.Model().Labels(); err != nil || !slices.Equal(labels, r.Labels) {
+		t.Errorf("labels %v, %v", labels, err)
+	}
+}
+
+// edited returns the file of a detector after a change.
+func edited(t *testing.T, change func(*tflite.Model)) []byte {
+	t.Helper()
+	m, err := tflite.Parse(backbonetest.Detector(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(m)
+	b, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// classConvs returns the operators that predict classes.
+func classConvs(m *tflite.Model) (list []*tflite.Operator) {
+	g := &m.Subgraphs[0]
+	for i := range g.Operators {
+		if name := g.Tensors[g.Operators[i].Outputs[0]].Name; name == "level 0/classes" || name == "level 1/classes" {
+			list = append(list, &g.Operators[i])
+		}
+	}
+	return list
+}
+
+func TestErrors(t *testing.T) {
+	photos := scenes(5, 3, "red")
+	huge := scenes(5, 3, "red")
+	for i := range huge {
+		huge[i].Boxes[0] = annotations.Box{Label: "all", X1: 1, Y1: 1}
+	}
+	for _, test := range []struct {
+		name   string
+		model  []byte
+		photos []detector.Photo
+		o      detector.Options
+		want   error
+	}{
+		{"shared", edited(t, func(m *tflite.Model) {
+			convs := classConvs(m)
+			convs[1].Inputs = convs[0].Inputs
+			convs[1].Inputs = append([]int32{convs[0].Inputs[0]}, convs[0].Inputs[1:]...)
+		}), photos, detector.Options{}, detector.ErrPredictors},
+		{"stride", edited(t, func(m *tflite.Model) {
+			op := classConvs(m)[0]
+			o := op.Options.Conv2D()
+			o.Activation = tflite.ActRelu
+			op.Options = o.Options()
+		}), photos, detector.Options{}, detector.ErrPredictors},
+		{"no detector", backbonetest.Classifier(3), photos, detector.Options{}, detect.ErrNoDetector},
+		{"no boxes", backbonetest.Detector(2), []detector.Photo{{Item: photos[0].Item}}, detector.Options{}, detector.ErrNoBoxes},
+		{"no photos", backbonetest.Detector(2), nil, detector.Options{}, detector.ErrNoBoxes},
+		{"out of reach", backbonetest.Detector(2), huge, detector.Options{}, detector.ErrNoBoxes},
+		{"known class", backbonetest.Detector(2), photos, detector.Options{Keep: true, Labels: []string{"red", "x"}}, detector.ErrClass},
+		{"corrupt", []byte("no model"), photos, detector.Options{}, tflite.ErrCorrupt},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if _, err := detector.Train(t.Context(), test.model, test.photos, test.o); !errors.Is(err, test.want) {
+				t.Errorf("got %v, want %v", err, test.want)
+			}
+		})
+	}
+	if _, err := detector.Evaluate(t.Context(), backbonetest.Detector(2), photos, detector.EvaluateOptions{Shots: []int{5}, Draws: 1, HoldOut: 1}); !errors.Is(err, detector.ErrNoBoxes) {
+		t.Errorf("too few photos: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := detector.Train(ctx, backbonetest.Detector(2), photos, detector.Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: %v", err)
+	}
+}
+
+func TestMatch(t *testing.T) {
+	set := &annotations.Set{}
+	_, skipped := detector.Match([]dataset.Item{{Path: "a.jpg"}}, set)
+	if len(skipped) != 1 || !errors.Is(skipped[0].Err, annotations.ErrNotAnnotated) {
+		t.Errorf("skipped %v", skipped)
+	}
+}
