@@ -12,7 +12,9 @@ import (
 	"github.com/imprintkit/imprint/backbone/models"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/dataset/annotations"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/detector"
 	"github.com/imprintkit/imprint/imprint/fleet"
 	"github.com/imprintkit/imprint/imprint/modelfile"
 	"github.com/imprintkit/imprint/imprint/outcome"
@@ -113,6 +115,9 @@ var hints = []struct {
 	{is(dataset.ErrNoLabel), "name the class with --label NAME, or give a folder that holds one folder of photos per class"},
 	{is(backbone.ErrNoEmbedding), "imprint inspect -v FILE lists the tensors; choose one with --embedding TENSOR"},
 	{is(detect.ErrNoDetector), "a detector ends in the operator TFLite_Detection_PostProcess; imprint classify --model MODEL runs a classifier"},
+	{is(detector.ErrPredictors), "docs/detector.md says which detectors can be retrained"},
+	{is(detector.ErrNoBoxes), "photos and annotations are matched by file name; imprint detector --help shows examples"},
+	{is(annotations.ErrFormat), "boxes come as Pascal VOC XML, COCO or Label Studio JSON, CSV, or YOLO text with the classes' names next to it"},
 	{is(predict.ErrDetector), "imprint detect MODEL PHOTO finds the objects"},
 	{is(predict.ErrNotClassifier), "a workspace's classifier is its model.tflite; imprint add --backbone FILE trains classes on an embedding extractor"},
 	{is(backbone.ErrUnsupportedOperator), "imprint inspect -v FILE lists the operators; for a compiled model, use the file that it was compiled from, without _edgetpu"},

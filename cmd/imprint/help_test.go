@@ -181,7 +181,7 @@ func TestFlagsOfAllCommands(t *testing.T) {
 			printed(t, append(slices.Clone(path), flag, "--help")...)
 		}
 		switch json := flagNamed(cmd.Flags, "json") != nil; {
-		case name == "help", name == "completion", name == "models": // models is models list
+		case name == "help", name == "completion", name == "models", name == "detector": // models is models list, and detector prints help
 		case !json:
 			t.Errorf("%s has no --json", name)
 		case !strings.Contains(string(contract), "| `imprint "+name+"` |"):

@@ -76,7 +76,7 @@ func commands() []*cli.Command {
 		}
 		all = append(all, commands...)
 	}
-	group(groupTrain, addCommand(), removeCommand(), moveCommand(), renameCommand(), undoCommand(), retrainCommand(), mergeCommand(), listCommand())
+	group(groupTrain, addCommand(), removeCommand(), moveCommand(), renameCommand(), undoCommand(), retrainCommand(), mergeCommand(), listCommand(), detectorCommand())
 	group(groupRun, classifyCommand(), detectCommand(), serveCommand(), evalCommand(), exportCommand(), runCommand())
 	group(groupEdgeTPU, devicesCommand(), doctorCommand(), compileCommand())
 	group(groupTools, inspectCommand(), modelsCommand(), completionCommand(), versionCommand(), helpCommand())

@@ -26,7 +26,7 @@ import (
 func count(n int, noun string) string {
 	switch {
 	case n == 1:
-	case strings.HasSuffix(noun, "s"):
+	case strings.HasSuffix(noun, "s"), strings.HasSuffix(noun, "x"):
 		noun += "es"
 	default:
 		noun += "s"
