@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
@@ -11,6 +12,7 @@ import (
 	"image/draw"
 	"image/png"
 	"log"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -73,7 +75,7 @@ func TestTrain(t *testing.T) {
 	for _, m := range []struct {
 		name  string
 		model []byte
-	}{{"uint8", backbonetest.Detector(3)}, {"one class", backbonetest.Detector(1)}} {
+	}{{"uint8", backbonetest.Detector(3)}, {"one class", backbonetest.Detector(1)}, {"int8", signed(t)}} {
 		t.Run(m.name, func(t *testing.T) {
 			photos := scenes(2, 60, "red", "blue")
 			scores, err := detector.Evaluate(t.Context(), m.model, photos, detector.EvaluateOptions{Shots: []int{5, 10}, Draws: 2, HoldOut: 20})
@@ -213,10 +215,9 @@ func TestErrors(t *testing.T) {
 	}{
 		{"shared", edited(t, func(m *tflite.Model) {
 			convs := classConvs(m)
-			convs[1].Inputs = convs[0].Inputs
-			convs[1].Inputs = append([]int32{convs[0].Inputs[0]}, convs[0].Inputs[1:]...)
-		}), photos, detector.Options{}, detector.ErrPredictors},
-		{"stride", edited(t, func(m *tflite.Model) {
+			convs[1].Inputs = append([]int32{convs[1].Inputs[0]}, convs[0].Inputs[1:]...)
+		}), photos, detector.Options{}, detector.ErrSharedPredictors},
+		{"activation", edited(t, func(m *tflite.Model) {
 			op := classConvs(m)[0]
 			o := op.Options.Conv2D()
 			o.Activation = tflite.ActRelu
@@ -251,4 +252,57 @@ func TestMatch(t *testing.T) {
 	if len(skipped) != 1 || !errors.Is(skipped[0].Err, annotations.ErrNotAnnotated) {
 		t.Errorf("skipped %v", skipped)
 	}
+}
+
+// signed returns the file of the tiny detector with int8 codes, a scale for each row of the class
+// predictors' weights, and a DEQUANTIZE before each input of the post-process.
+func signed(t *testing.T) []byte {
+	t.Helper()
+	return edited(t, func(m *tflite.Model) {
+		g := &m.Subgraphs[0]
+		post := &g.Operators[len(g.Operators)-1]
+		for i := range g.Tensors {
+			tensor := &g.Tensors[i]
+			if tensor.Type != tflite.TypeUint8 || i == int(post.Inputs[2]) {
+				continue
+			}
+			tensor.Type = tflite.TypeInt8
+			q := *tensor.Quantization
+			q.ZeroPoint = []int64{q.ZeroPoint[0] - 128}
+			if b := m.Buffers[tensor.Buffer]; len(b) > 0 {
+				b = slices.Clone(b)
+				for k := range b {
+					b[k] ^= 0x80
+				}
+				m.Buffers[tensor.Buffer] = b
+				q.ZeroPoint = []int64{0}
+			}
+			tensor.Quantization = &q
+		}
+		for _, op := range classConvs(m) {
+			w, b := &g.Tensors[op.Inputs[1]], &g.Tensors[op.Inputs[2]]
+			rows := int(w.Shape[0])
+			for _, tensor := range []*tflite.Tensor{w, b} {
+				q := *tensor.Quantization
+				q.Scale, q.ZeroPoint, q.Dimension = slices.Repeat(q.Scale, rows), make([]int64, rows), 0
+				tensor.Quantization = &q
+			}
+		}
+		var widened []tflite.Operator
+		post.Inputs = slices.Clone(post.Inputs)
+		for k := range 2 {
+			from := post.Inputs[k]
+			post.Inputs[k] = m.AddTensor(0, tflite.Tensor{Name: fmt.Sprint("real ", k), Type: tflite.TypeFloat32, Shape: g.Tensors[from].Shape})
+			widened = append(widened, tflite.Operator{Opcode: m.OperatorCode(tflite.OpDequantize, "", 2), Inputs: []int32{from}, Outputs: []int32{post.Inputs[k]}, DebugMetadataIndex: -1})
+		}
+		// The anchors must have the type of the encodings.
+		anchors := &g.Tensors[post.Inputs[2]]
+		codes := m.TensorBytes(0, post.Inputs[2])
+		var reals []byte
+		for _, c := range codes {
+			reals = binary.LittleEndian.AppendUint32(reals, math.Float32bits(float32(c)*anchors.Quantization.Scale[0]))
+		}
+		anchors.Type, anchors.Quantization, anchors.Buffer = tflite.TypeFloat32, nil, m.AddBuffer(reals)
+		g.Operators = slices.Insert(g.Operators, len(g.Operators)-1, widened...)
+	})
 }
