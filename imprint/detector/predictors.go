@@ -1,7 +1,6 @@
 package detector
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -157,28 +156,4 @@ func code(t tflite.TensorType, b []byte, i int) int {
 type filter struct {
 	weights [][]float64 // [anchors · columns][dim]
 	bias    []float64
-}
-
-// filter returns the weights and biases that the model has now.
-func (p *predictors) filter(l *level) filter {
-	g := &p.model.Subgraphs[0]
-	o := &g.Operators[l.conv]
-	w, b := &g.Tensors[o.Inputs[1]], p.model.TensorBytes(0, o.Inputs[1])
-	biases := p.model.TensorBytes(0, o.Inputs[2])
-	f := filter{make([][]float64, w.Shape[0]), make([]float64, w.Shape[0])}
-	for r := range f.weights {
-		scale, zero := w.Quantization.Scale[0], int64(0)
-		if len(w.Quantization.Scale) > 1 {
-			scale = w.Quantization.Scale[r]
-		} else {
-			zero = w.Quantization.ZeroPoint[0]
-		}
-		unit := float64(scale) * l.scale
-		f.weights[r] = make([]float64, l.dim)
-		for i := range f.weights[r] {
-			f.weights[r][i] = float64(int64(code(w.Type, b, r*l.dim+i))-zero) * unit
-		}
-		f.bias[r] = float64(int32(binary.LittleEndian.Uint32(biases[4*r:]))) * unit
-	}
-	return f
 }
