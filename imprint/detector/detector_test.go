@@ -223,6 +223,14 @@ func TestErrors(t *testing.T) {
 			o.Activation = tflite.ActRelu
 			op.Options = o.Options()
 		}), photos, detector.Options{}, detector.ErrPredictors},
+		{"no input", edited(t, func(m *tflite.Model) {
+			for i := range m.Subgraphs[0].Operators {
+				op := &m.Subgraphs[0].Operators[i]
+				if o := op.Options.Concatenation(); o.Axis == 1 {
+					op.Inputs = append([]int32{-1}, op.Inputs[1:]...)
+				}
+			}
+		}), photos, detector.Options{}, detector.ErrPredictors},
 		{"no detector", backbonetest.Classifier(3), photos, detector.Options{}, detect.ErrNoDetector},
 		{"no boxes", backbonetest.Detector(2), []detector.Photo{{Item: photos[0].Item}}, detector.Options{}, detector.ErrNoBoxes},
 		{"no photos", backbonetest.Detector(2), nil, detector.Options{}, detector.ErrNoBoxes},

@@ -3,6 +3,7 @@ package detector
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/imprintkit/imprint/backbone/detect"
 	"github.com/imprintkit/imprint/backbone/tflite"
@@ -15,6 +16,9 @@ var (
 	// SSD with an FPN. It wraps ErrPredictors.
 	ErrSharedPredictors = fmt.Errorf("%w: the levels share one predictor, as in FPN-lite", ErrPredictors)
 )
+
+// maxFeatures is the maximum number of features of a level. Memory grows with its square.
+const maxFeatures = 4096
 
 // A level is one feature map of an SSD and the CONV_2D that predicts classes from it.
 type level struct {
@@ -57,10 +61,10 @@ func findPredictors(m *tflite.Model, head *detect.Head) (*predictors, error) {
 	// chain follows operators with one result back to an operator of the wanted kind.
 	chain := func(t int32, wanted tflite.BuiltinOperator) (int, error) {
 		for range len(g.Operators) {
-			op := producers[t]
-			if op < 0 {
+			if t < 0 || producers[t] < 0 || len(g.Operators[producers[t]].Inputs) == 0 {
 				break
 			}
+			op := producers[t]
 			if logistic {
 				p.logits = append(p.logits, t)
 			} else {
@@ -117,7 +121,7 @@ func findPredictors(m *tflite.Model, head *detect.Head) (*predictors, error) {
 func (p *predictors) newLevel(op int) (level, error) {
 	g := &p.model.Subgraphs[0]
 	o := &g.Operators[op]
-	if len(o.Inputs) != 3 || o.Inputs[2] < 0 {
+	if len(o.Inputs) != 3 || slices.Min(o.Inputs) < 0 {
 		return level{}, fmt.Errorf("%w: no biases", ErrPredictors)
 	}
 	in, w, out := &g.Tensors[o.Inputs[0]], &g.Tensors[o.Inputs[1]], &g.Tensors[o.Outputs[0]]
@@ -129,6 +133,8 @@ func (p *predictors) newLevel(op int) (level, error) {
 		return level{}, fmt.Errorf("%w: a filter of %d×%d, want 1×1 without stride and activation", ErrPredictors, w.Shape[1], w.Shape[2])
 	case !quantized(in) || !quantized(out) || !quantized(w) && len(w.Quantization.Scale) != int(w.Shape[0]):
 		return level{}, fmt.Errorf("%w: it is not quantized to 8 bits", ErrPredictors)
+	case in.Shape[3] > maxFeatures:
+		return level{}, fmt.Errorf("%w: %d features, more than %d", ErrPredictors, in.Shape[3], maxFeatures)
 	case int(out.Shape[3])%p.columns != 0 || out.Shape[3] != w.Shape[0] || w.Shape[3] != in.Shape[3]:
 		return level{}, fmt.Errorf("%w: %d outputs for %d classes", ErrPredictors, out.Shape[3], p.columns)
 	case len(p.model.TensorBytes(0, o.Inputs[1])) != w.NumElements() || len(p.model.TensorBytes(0, o.Inputs[2])) != 4*int(w.Shape[0]):
