@@ -54,8 +54,8 @@ Examples:
 func serveFlags() []cli.Flag {
 	const advanced = "Advanced"
 	return []cli.Flag{
-		&cli.StringFlag{Name: "source", Usage: "read frames from `SOURCE`: camera:/dev/video0, mjpeg:URL, folder:DIR, tub:DIR or none", DefaultText: "clients post frames"},
-		&cli.Float64Flag{Name: "rate", Usage: "replay a folder or tub at `FPS` frames per second", DefaultText: "20, or as recorded"},
+		&cli.StringFlag{Name: "source", Usage: "read frames from `SOURCE`: camera:/dev/video0, mjpeg:URL, the URL of a snapshot, folder:DIR, tub:DIR or none", DefaultText: "clients post frames"},
+		&cli.Float64Flag{Name: "rate", Usage: "replay a folder or tub, or read snapshots, at `FPS` frames per second", DefaultText: "20, as recorded, or 1"},
 		&cli.BoolFlag{Name: "loop", Usage: "repeat a folder or tub", DefaultText: "no"},
 		&cli.StringSliceFlag{Name: "button", Usage: "assign an action to a button: `CODE=ACTION`, such as BTN_SOUTH=teach:cone", DefaultText: "none"},
 		&cli.BoolFlag{Name: "keys", Usage: "read KEY_ buttons from the terminal; R reloads, U undoes", DefaultText: "no"},

@@ -21,7 +21,7 @@ func sourceHint(spec string) string {
 	case scheme == "rtsp":
 		return "imprint reads MJPEG over HTTP, not RTSP; many cameras offer both: --source mjpeg:http://HOST/PATH"
 	case (scheme == "http" || scheme == "https") && !strings.HasPrefix(spec, "mjpeg:"):
-		return "for a camera that sends MJPEG, write --source mjpeg:URL"
+		return "for a camera that sends MJPEG, write --source mjpeg:URL; for snapshots, --source URL"
 	}
 	if info, err := os.Stat(spec); err == nil && info.IsDir() {
 		kind := "folder:"

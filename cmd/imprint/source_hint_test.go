@@ -22,7 +22,7 @@ func TestSourceHint(t *testing.T) {
 		{"video2", "did you mean --source camera:/dev/video2?"},
 		{"camera:1", "did you mean --source camera:/dev/video1?"},
 		{"camera", "name the device"},
-		{"http://car:8887/video", "write --source mjpeg:URL"},
+		{"http://me:secret@[/video", "write --source mjpeg:URL"},
 		{"camera:https://me:secret@car/video", "write --source mjpeg:URL"},
 		{"rtsp://car/1", "not RTSP"},
 		{"mjpeg:rtsp://car/1", "not RTSP"},

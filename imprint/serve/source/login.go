@@ -19,6 +19,26 @@ type login struct {
 	camera *url.URL // with the user and password, if any
 }
 
+// newHTTPCamera returns the URL of a camera, and a client that logs in there with the URL's user and
+// password. prefix is the part of a source's name before the URL.
+func newHTTPCamera(prefix, where string) (*url.URL, *http.Client, error) {
+	u, err := url.Parse(where)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, nil, fmt.Errorf("%w %s%s: want a URL like http://car.local:8887/video; in a password, write %%23 for # and %%2F for /", ErrSpec, prefix, masked(where))
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.ResponseHeaderTimeout = frameTimeout
+	return u, &http.Client{Transport: login{transport, u}}, nil
+}
+
+// anonymous returns a URL without user and password. With them, a client would send the password
+// unasked.
+func anonymous(u *url.URL) *url.URL {
+	without := *u
+	without.User = nil
+	return &without
+}
+
 // RoundTrip implements http.RoundTripper for requests without a body.
 func (l login) RoundTrip(request *http.Request) (*http.Response, error) {
 	response, err := l.RoundTripper.RoundTrip(request)

@@ -121,14 +121,14 @@ func TestLoginElsewhere(t *testing.T) {
 
 // TestParseHidesPassword checks that errors do not repeat a password.
 func TestParseHidesPassword(t *testing.T) {
-	for _, spec := range []string{"mjpeg:http://user:SeCrEt@ho st/v", "mjpeg:rtsp://user:SeCrEt@host/v", "mjpeg:http://user:SeC#rEt@host/v", "http://user:SeCrEt@host/v", "mjpg:http://user:SeCrEt@host"} {
+	for _, spec := range []string{"mjpeg:http://user:SeCrEt@ho st/v", "mjpeg:rtsp://user:SeCrEt@host/v", "mjpeg:http://user:SeC#rEt@host/v", "http://user:SeCrEt@[/v", "mjpg:http://user:SeCrEt@host"} {
 		if _, err := Parse(spec, Options{}); err == nil || strings.Contains(err.Error(), "SeC") || strings.Contains(err.Error(), "rEt") {
 			t.Errorf("%s: got error %v", spec, err)
 		}
 	}
 }
 
-// TestLoginToStream logs in with the user and password of a source's URL.
+// TestLoginToStream logs in with the user and password in the URLs of a stream and of a snapshot.
 func TestLoginToStream(t *testing.T) {
 	video := donkeyVideo("picture")
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -138,16 +138,20 @@ func TestLoginToStream(t *testing.T) {
 			w.WriteHeader(401)
 			return
 		}
+		if r.URL.Path == "/shot.jpg" {
+			w.Write([]byte("picture"))
+			return
+		}
 		video(w, r)
 	}))
 	defer server.Close()
-	s, err := newMJPEG(strings.Replace(server.URL, "http://", "http://admin:secret@", 1) + "/video")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	f, err := s.Next(t.Context())
-	if err != nil || string(f.Photo) != "picture" {
-		t.Errorf("got %q, %v, want a picture", f.Photo, err)
+	camera := strings.Replace(server.URL, "http://", "http://admin:secret@", 1)
+	for _, spec := range []string{"mjpeg:" + camera + "/video", camera + "/shot.jpg"} {
+		s := parse(t, spec, Options{})
+		defer s.Close()
+		f, err := s.Next(t.Context())
+		if err != nil || string(f.Photo) != "picture" {
+			t.Errorf("%s: got %q, %v, want a picture", s, f.Photo, err)
+		}
 	}
 }

@@ -34,17 +34,12 @@ type mjpeg struct {
 }
 
 func newMJPEG(where string) (Source, error) {
-	u, err := url.Parse(where)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("%w mjpeg:%s: want a URL like http://car.local:8887/video; in a password, write %%23 for # and %%2F for /", ErrSpec, masked(where))
+	u, client, err := newHTTPCamera("mjpeg:", where)
+	if err != nil {
+		return nil, err
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.ResponseHeaderTimeout = frameTimeout
-	transport.DisableKeepAlives = true // a stream never ends, so its connection can't be reused
-	client := &http.Client{Transport: login{transport, u}}
-	anonymous := *u
-	anonymous.User = nil // or the client would send the password unasked
-	return &mjpeg{url: &anonymous, name: u.Redacted(), client: client, timeout: frameTimeout}, nil
+	client.Transport.(login).RoundTripper.(*http.Transport).DisableKeepAlives = true // a stream never ends, so its connection can't be reused
+	return &mjpeg{url: anonymous(u), name: u.Redacted(), client: client, timeout: frameTimeout}, nil
 }
 
 func (m *mjpeg) String() string { return "mjpeg:" + m.name }

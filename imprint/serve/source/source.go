@@ -1,5 +1,5 @@
-// Package source reads frames from cameras, MJPEG streams, folders of photos and Donkey
-// Car tubs. [Parse] turns a name such as camera:/dev/video0 into a [Source]; then call
+// Package source reads frames from cameras, MJPEG streams, snapshots on web servers, folders of
+// photos and Donkey Car tubs. [Parse] turns a name such as camera:/dev/video0 into a [Source]; then call
 // Next once per frame.
 //
 // A Source serves one goroutine at a time and recovers by itself: after an error, the
@@ -44,9 +44,9 @@ type Source interface {
 	fmt.Stringer
 }
 
-// Options control how recordings are replayed.
+// Options control how recordings are replayed, and how often snapshots are read.
 type Options struct {
-	Rate float64 // frames per second; 0 means the source's own rate
+	Rate float64 // frames per second; 0 means the source's own rate, or 1 for snapshots
 	Loop bool    // start over at the end
 }
 
@@ -56,8 +56,8 @@ var ErrSpec = errors.New("invalid source")
 // maxRate is the largest rate that Parse accepts, in frames per second.
 const maxRate = 1000
 
-// Parse returns the source named by spec: camera:DEVICE, mjpeg:URL, folder:DIR, tub:DIR or none.
-// For none, it returns nil. It opens nothing. Its errors wrap [ErrSpec].
+// Parse returns the source named by spec: camera:DEVICE, mjpeg:URL, folder:DIR, tub:DIR, none, or
+// the http or https URL of a snapshot. For none, it returns nil. It opens nothing. Its errors wrap [ErrSpec].
 func Parse(spec string, o Options) (Source, error) {
 	if o.Rate < 0 || o.Rate > maxRate {
 		return nil, fmt.Errorf("%w: %v frames per second is outside 0 to %d", ErrSpec, o.Rate, maxRate)
@@ -74,6 +74,8 @@ func Parse(spec string, o Options) (Source, error) {
 			return newTub(where, o), nil
 		case "mjpeg":
 			return newMJPEG(where)
+		case "http", "https":
+			return newSnapshot(spec, o)
 		case "camera":
 			// A number or a URL would be opened as a file, which never exists.
 			if strings.Trim(where, "0123456789") != "" && !strings.Contains(where, "://") {
@@ -81,7 +83,7 @@ func Parse(spec string, o Options) (Source, error) {
 			}
 		}
 	}
-	return nil, fmt.Errorf("%w %q: want camera:DEVICE, mjpeg:URL, folder:DIR, tub:DIR or none", ErrSpec, masked(spec))
+	return nil, fmt.Errorf("%w %q: want camera:DEVICE, mjpeg:URL, the URL of a snapshot, folder:DIR, tub:DIR or none", ErrSpec, masked(spec))
 }
 
 // masked returns a source's name without the user and password of a URL, which may be invalid.

@@ -21,7 +21,7 @@ func ExampleParse() {
 	fmt.Println(err)
 	// Output:
 	// mjpeg:http://user:xxxxx@car.local:8887/video <nil>
-	// invalid source "telescope:1": want camera:DEVICE, mjpeg:URL, folder:DIR, tub:DIR or none
+	// invalid source "telescope:1": want camera:DEVICE, mjpeg:URL, the URL of a snapshot, folder:DIR, tub:DIR or none
 }
 
 func TestParse(t *testing.T) {
@@ -37,6 +37,9 @@ func TestParse(t *testing.T) {
 		{"mjpeg:http://car:8887/video", Options{}, "mjpeg:http://car:8887/video"},
 		{"mjpeg:https://me:secret@car/video?a=b", Options{}, "mjpeg:https://me:xxxxx@car/video?a=b"},
 		{"tub:/car/data", Options{}, "tub:/car/data"},
+		{"https://me:secret@cam/shot.jpg?a=b", Options{Rate: 0.1}, "https://me:xxxxx@cam/shot.jpg?a=b"},
+		{"http:cam", Options{}, ""},
+		{"http:///shot.jpg", Options{}, ""},
 		{"camera:", Options{}, ""},
 		{"mjpeg:car:8887/video", Options{}, ""},
 		{"mjpeg:ftp://car/video", Options{}, ""},
