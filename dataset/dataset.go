@@ -59,6 +59,8 @@ type Item struct {
 	// Time is the time at which the photo was taken. If it is zero, the file may still contain
 	// the time.
 	Time time.Time
+	// Box is the part of the photo to use: a Resizer and Thumbnail see the square around it.
+	Box Box
 }
 
 // A Photo is a decoded photo, turned upright.

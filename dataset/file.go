@@ -19,6 +19,7 @@ import (
 // have not been decoded. A File is immutable and safe for concurrent use.
 type File struct {
 	Path, Label string // copied from the Item
+	box         Box    // copied from the Item
 	content     []byte
 	header      header
 }
@@ -29,7 +30,7 @@ type File struct {
 // Errors name the path and wrap ErrEmpty, ErrFormat, ErrHEIC, ErrTooLarge, ErrDamaged or the
 // file system's error. If the file does not exist, the error is a *NotExistError.
 func Open(it Item, l Limits) (*File, error) {
-	f := &File{Path: it.Path, Label: it.Label, content: it.Content}
+	f := &File{Path: it.Path, Label: it.Label, box: it.Box, content: it.Content}
 	var err error
 	if f.content == nil {
 		f.content, err = readBytes(it.Path, l)
@@ -49,7 +50,14 @@ func Open(it Item, l Limits) (*File, error) {
 // Content returns the bytes of the file. The caller must not change them.
 func (f *File) Content() []byte { return f.content }
 
-// SHA256 returns the hash of the file.
+// Within returns the same photo, of which a Resizer and Thumbnail see only the square around b.
+func (f *File) Within(b Box) *File {
+	part := *f
+	part.box = b
+	return &part
+}
+
+// SHA256 returns the hash of the file, whatever its box is.
 func (f *File) SHA256() [sha256.Size]byte { return sha256.Sum256(f.content) }
 
 // Decode decodes the photo at full size. Errors name the path and wrap ErrFormat, ErrTooLarge or
@@ -63,8 +71,8 @@ func (f *File) Decode() (*Photo, error) {
 	return p, nil
 }
 
-// Thumbnail returns a JPEG of side×side pixels that shows the photo as a model with this resize
-// mode sees it. Thumbnail returns the same errors as Resizer.Read.
+// Thumbnail returns a JPEG of side×side pixels that shows the photo, or the square around its box,
+// as a model with this resize mode sees it. Thumbnail returns the same errors as Resizer.Read.
 func (f *File) Thumbnail(side int, mode Resize) ([]byte, error) {
 	// A Resizer does not antialias, so make the image four times too large and then average
 	// pixels.

@@ -83,7 +83,7 @@ func (r *Resizer) Read(dst []byte, f *File) error {
 	if o.swapped() {
 		w, h = h, w
 	}
-	to, from, err := r.Mode.place(dst, r.Width, r.Height, w, h)
+	to, from, err := r.Mode.place(dst, r.Width, r.Height, f.box.Square(w, h))
 	if err != nil {
 		return inFile(f.Path, err)
 	}
@@ -116,21 +116,25 @@ func (r *Resizer) Read(dst []byte, f *File) error {
 
 // Resize is like Resize.Resize with the mode and size of r. It allocates nothing if the
 // previous image had the same size.
-func (r *Resizer) Resize(dst []byte, img image.Image) error {
+func (r *Resizer) Resize(dst []byte, img image.Image) error { return r.ResizeBox(dst, img, Box{}) }
+
+// ResizeBox is like Resize, for the square around a box in img.
+func (r *Resizer) ResizeBox(dst []byte, img image.Image, box Box) error {
 	b := img.Bounds()
-	to, from, err := r.Mode.place(dst, r.Width, r.Height, b.Dx(), b.Dy())
+	to, from, err := r.Mode.place(dst, r.Width, r.Height, box.Square(b.Dx(), b.Dy()).Add(b.Min))
 	if err != nil {
 		return err
 	}
 	r.Mode.fill(dst)
-	r.resampler.run(dst, turned(r.Width, to, 1), img, from.Add(b.Min), 1)
+	r.resampler.run(dst, turned(r.Width, to, 1), img, from, 1)
 	return nil
 }
 
 // place checks the arguments of Resize. It returns the rectangle of the w×h pixels in dst that
-// Resize writes to, and the rectangle of the sw×sh source pixels that Resize reads from.
-func (m Resize) place(dst []byte, w, h, sw, sh int) (to, from image.Rectangle, err error) {
-	to, from = image.Rect(0, 0, w, h), image.Rect(0, 0, sw, sh)
+// Resize writes to, and the rectangle of the pixels in source that Resize reads from.
+func (m Resize) place(dst []byte, w, h int, source image.Rectangle) (to, from image.Rectangle, err error) {
+	to, from = image.Rect(0, 0, w, h), source
+	sw, sh := source.Dx(), source.Dy()
 	switch {
 	case w <= 0 || h <= 0 || w > maxSide || h > maxSide:
 		err = fmt.Errorf("resize to %d×%d: sides must be 1 to %d pixels", w, h, maxSide)
@@ -143,7 +147,7 @@ func (m Resize) place(dst []byte, w, h, sw, sh int) (to, from image.Rectangle, e
 		// This is 7/8 of the shorter side, rounded to nearest with ties rounded up.
 		side := (7*min(sw, sh) + 4) / 8
 		x, y := (sw-side)/2, (sh-side)/2
-		from = image.Rect(x, y, x+side, y+side)
+		from = image.Rect(x, y, x+side, y+side).Add(source.Min)
 	case m == Pad:
 		to = inside(w, h, sw, sh)
 	default:

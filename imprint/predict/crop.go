@@ -16,25 +16,10 @@ import (
 // model file may report any number.
 const maxCrops = 100
 
-// pixelsOf returns a box in a photo of w×h pixels.
-func pixelsOf(b detect.Box, w, h int) image.Rectangle {
-	at := func(v float32, n int) int { return int(float32(v*float32(n)) + 0.5) }
-	return image.Rect(at(b.X0, w), at(b.Y0, h), at(b.X1, w), at(b.Y1, h))
-}
-
-// cropOf returns the square around a box whose side is 1.1 times the longer side of the box. The
-// square is moved into the photo of w×h pixels. If the photo is too small for it, it is cut off.
-func cropOf(b detect.Box, w, h int) image.Rectangle {
-	r := pixelsOf(b, w, h)
-	side := max(1, max(r.Dx(), r.Dy())*11/10)
-	place := func(lo, hi, n int) (from, to int) {
-		size := min(side, n)
-		from = min(max((lo+hi-size)/2, 0), n-size)
-		return from, from + size
-	}
-	x0, x1 := place(r.Min.X, r.Max.X, w)
-	y0, y1 := place(r.Min.Y, r.Max.Y, h)
-	return image.Rect(x0, y0, x1, y1)
+// boxOf returns the box of a detection, which is inside the photo.
+func boxOf(b detect.Box) dataset.Box {
+	box, _ := dataset.NewBox(float64(b.X0), float64(b.Y0), float64(b.X1), float64(b.Y1)) // it fails only outside
+	return box
 }
 
 // cutOut returns a JPEG of a rectangle of an image.
@@ -54,7 +39,7 @@ func (o *DetectOptions) crop(ctx context.Context, photo *dataset.Photo, d *Detec
 	}
 	for i := range d.Boxes[:min(len(d.Boxes), maxCrops)] {
 		f := &d.Boxes[i]
-		content, err := cutOut(photo.Image, cropOf(f.Box, photo.Width, photo.Height))
+		content, err := cutOut(photo.Image, boxOf(f.Box).Square(photo.Width, photo.Height))
 		if err != nil {
 			return err
 		}

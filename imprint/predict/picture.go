@@ -45,7 +45,7 @@ func drawBoxes(photo *dataset.Photo, boxes []Found) ([]byte, error) {
 func drawBox(img draw.Image, f Found) {
 	size := img.Bounds().Size()
 	thick := max(2, max(size.X, size.Y)/300)
-	r := pixelsOf(f.Box, size.X, size.Y)
+	r := boxOf(f.Box).Pixels(size.X, size.Y)
 	ink := image.NewUniform(palette[f.Class%len(palette)])
 	for _, edge := range []image.Rectangle{
 		image.Rect(r.Min.X, r.Min.Y, r.Max.X, r.Min.Y+thick), image.Rect(r.Min.X, r.Max.Y-thick, r.Max.X, r.Max.Y),
