@@ -162,10 +162,7 @@ func (w *Workspace) takeSettings(sources []source) error {
 			settings.Pair = store.PairRef{}
 		}
 		if n > 0 {
-			if settings.Pair.Same(taken.Pair) {
-				settings.Pair = taken.Pair // the names may differ
-			}
-			if settings != taken {
+			if !settings.Same(taken) {
 				return fmt.Errorf("%w: %s has %v, %s has %v", ErrOtherSettings, sources[0].dir, taken, s.dir, settings)
 			}
 		}

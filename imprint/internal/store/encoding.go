@@ -24,8 +24,8 @@ var (
 const (
 	// Version is the newest version of a state. Version 1 has no compiled models, no negatives and
 	// no answer "unknown"; version 2 has no normalization; version 3 has no second backbone
-	// and only the rule ClassesLeftOut.
-	Version = 4
+	// and only the rule ClassesLeftOut; version 4 has no detector and no crops.
+	Version = 5
 	// MaxState is the largest size of a state file, in bytes.
 	MaxState = 1 << 30
 
@@ -144,6 +144,9 @@ func (s *State) Check() error {
 		if err := e.checkClaims(s.Backbone.Size); err != nil {
 			return bad(err)
 		}
+		if err := e.checkBox(); err != nil {
+			return bad(err)
+		}
 		if e.Label == NegativeLabel || i > 0 && e.Label == s.Examples[i-1].Label {
 			continue
 		}
@@ -182,6 +185,9 @@ func (s Settings) check() error {
 	if _, err := classifier.ParseLayout(string(s.Layout)); err != nil {
 		return err
 	}
+	if d := s.Detector; d != nil && !(d.Min >= 0 && d.Min <= 1) {
+		return fmt.Errorf("the detector's minimum score %v is not in 0…1", d.Min)
+	}
 	if s.Layout == classifier.TPU && s.Pair == (PairRef{}) {
 		return errors.New("the tpu layout has no compiled model")
 	}
@@ -196,17 +202,20 @@ func (s Settings) check() error {
 // OldestVersion returns the oldest version of a state that can represent s. Older programs ignore the
 // rule ByDefault, which is harmless if the head has no row for "unknown".
 func (s *State) OldestVersion() int {
-	newer := len(s.Pairs()) > 0 || len(s.Negatives()) > 0
+	newer := len(s.Pairs()) > 0
 	newest := s.Settings.UnknownRule == ByDefault && s.Made != nil && s.Made.Rejection != nil
 	for _, c := range s.settings() {
 		newer = newer || c.Unknown > 0
 		newest = newest || c.UnknownRule == Background && c.Unknown > 0 || c.None != ""
 	}
-	for _, c := range s.History {
-		negative := func(e Example) bool { return e.Label == NegativeLabel }
-		newer = newer || slices.ContainsFunc(c.Added, negative) || slices.ContainsFunc(c.Removed, negative)
+	crops := len(s.Detectors()) > 0
+	for _, list := range s.lists() {
+		newer = newer || slices.ContainsFunc(*list, func(e Example) bool { return e.Label == NegativeLabel })
+		crops = crops || slices.ContainsFunc(*list, func(e Example) bool { return e.Box != (dataset.Box{}) })
 	}
 	switch {
+	case crops:
+		return 5
 	case newest, slices.ContainsFunc(s.Backbones(), func(b BackboneRef) bool { return b.File != "" }):
 		return 4
 	case s.Backbone.Normalized:

@@ -160,6 +160,7 @@ func FuzzDecode(f *testing.F) {
 	s.Place(&s.Backbone)
 	s.Apply(Change{Verb: "retrain", Settings: s.Settings, Backbone: &was})
 	f.Add(encoded(f, s))
+	f.Add(encoded(f, cropState()))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		check := func(b []byte) {

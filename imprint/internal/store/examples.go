@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"github.com/imprintkit/imprint/dataset"
 )
 
 // Nearly all of a state's JSON is lists of examples. Package encoding/json takes several times as
@@ -151,6 +153,19 @@ func appendExample(b []byte, e *Example) (_ []byte, err error) {
 		}
 		b = append(append(b, `,"Also":`...), also...)
 	}
+	if e.Of != (Digest{}) {
+		b = append(hex.AppendEncode(append(b, `,"Of":"`...), e.Of[:]), '"')
+	}
+	if e.Box != (dataset.Box{}) {
+		box, err := e.Box.MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(b, `,"Box":`...), box...)
+	}
+	if e.Found {
+		b = append(b, `,"Found":true`...)
+	}
 	return append(b, '}'), nil
 }
 
@@ -202,12 +217,7 @@ func (p *exampleParser) example() (e Example) {
 	e.Label = p.text(p.label)
 	p.label = e.Label
 	p.want(`,"Photo":`)
-	if photo := p.quoted(); len(photo) == hex.EncodedLen(len(e.Photo))+2 {
-		_, err := hex.Decode(e.Photo[:], photo[1:len(photo)-1])
-		p.failed = p.failed || err != nil
-	} else {
-		p.failed = true
-	}
+	e.Photo = p.digest()
 	p.want(`,"Path":`)
 	e.Path = p.text("")
 	p.want(`,"Time":`)
@@ -235,6 +245,15 @@ func (p *exampleParser) example() (e Example) {
 	if p.skip(`,"Also":`) {
 		e.Also = p.claims()
 	}
+	if p.skip(`,"Of":`) {
+		e.Of = p.digest()
+	}
+	if p.skip(`,"Box":`) {
+		n := bytes.IndexByte(p.b, ']') + 1
+		p.failed = p.failed || e.Box.UnmarshalJSON(p.b[:n]) != nil
+		p.b = p.b[n:]
+	}
+	e.Found = p.skip(`,"Found":true`)
 	p.want("}")
 	return e
 }
@@ -248,6 +267,13 @@ func (p *exampleParser) claims() (list []Claim) {
 	}
 	p.b = p.b[d.InputOffset():]
 	return list
+}
+
+// digest parses a digest.
+func (p *exampleParser) digest() (d Digest) {
+	text := p.quoted()
+	p.failed = p.failed || d.UnmarshalText(bytes.Trim(text, `"`)) != nil
+	return d
 }
 
 // skip removes text from the beginning of b, and reports whether it was there.

@@ -42,15 +42,19 @@ func (r PairRef) Same(other PairRef) bool {
 const (
 	compiledPrefix   = "template-"
 	uncompiledPrefix = "twin-"
+	detectorPrefix   = "detector-"
 )
+
+// File returns the name of the detector's file in the workspace.
+func (d *DetectorRef) File() string { return fmt.Sprintf("%s%x.tflite", detectorPrefix, d.SHA256[:8]) }
 
 // Files returns the names of both models' files in the workspace.
 func (r PairRef) Files() (compiled, uncompiled string) {
 	return fmt.Sprintf("%s%x.tflite", compiledPrefix, r.CompiledSHA256[:8]), fmt.Sprintf("%s%x.tflite", uncompiledPrefix, r.UncompiledSHA256[:8])
 }
 
-// DropModels removes the backbones and the compiled and uncompiled models that none of the given
-// states needs.
+// DropModels removes the backbones, the detectors and the compiled and uncompiled models that none
+// of the given states needs.
 func (s Store) DropModels(states ...*State) {
 	var keep []string
 	for _, st := range states {
@@ -61,12 +65,15 @@ func (s Store) DropModels(states ...*State) {
 			compiled, uncompiled := ref.Files()
 			keep = append(keep, compiled, uncompiled)
 		}
+		for _, ref := range st.Detectors() {
+			keep = append(keep, ref.File())
+		}
 	}
 	entries, _ := os.ReadDir(s.Dir)
 	for _, e := range entries {
 		name := strings.TrimPrefix(e.Name(), ".") // the dot marks a temporary file of a killed process
 		model := name == BackboneFile
-		for _, prefix := range []string{backbonePrefix, compiledPrefix, uncompiledPrefix} {
+		for _, prefix := range []string{backbonePrefix, compiledPrefix, uncompiledPrefix, detectorPrefix} {
 			model = model || strings.HasPrefix(name, prefix)
 		}
 		if model && !slices.Contains(keep, e.Name()) {

@@ -3,6 +3,8 @@ package store
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
@@ -20,6 +22,43 @@ type Settings struct {
 	UnknownRule UnknownRule       `json:",omitempty"`        // how the row for "unknown" is trained
 	None        string            `json:",omitempty"`        // label of that row; "" is classifier.UnknownLabel
 	Conflicts   fleet.Rule        `json:",omitempty"`        // decides the label of a photo to which merged workspaces give several
+	Detector    *DetectorRef      `json:",omitempty"`        // crops photos to what it finds; nil without one
+}
+
+// A DetectorRef identifies a detector, and says which objects it finds. It never changes.
+type DetectorRef struct {
+	Name   string // of the model file; only for messages
+	SHA256 Digest
+	Labels []string `json:",omitempty"` // of its classes, if the model file has none
+	Only   []string `json:",omitempty"` // the labels of the objects to find; nil means all
+	Min    float64  // the objects' minimum score, 0…1
+}
+
+// Same reports whether d and other, which may be nil, find the same objects. It ignores their names.
+func (d *DetectorRef) Same(other *DetectorRef) bool {
+	if d == nil || other == nil {
+		return d == other
+	}
+	return d.SHA256 == other.SHA256 && d.Min == other.Min && slices.Equal(d.Labels, other.Labels) && slices.Equal(d.Only, other.Only)
+}
+
+// String describes the detector.
+func (d *DetectorRef) String() string {
+	if d == nil {
+		return "no detector"
+	}
+	words := d.Name
+	if len(d.Only) > 0 {
+		words += " for " + strings.Join(d.Only, ", ")
+	}
+	return fmt.Sprintf("%s with scores of at least %.4g", words, d.Min)
+}
+
+// Same reports whether s and other are equal, apart from the names of models.
+func (s Settings) Same(other Settings) bool {
+	same := s.Detector.Same(other.Detector) && s.Pair.Same(other.Pair)
+	s.Detector, s.Pair = other.Detector, other.Pair
+	return same && s == other
 }
 
 // An UnknownRule says how the row for "unknown" is trained.
@@ -62,6 +101,9 @@ func (s Settings) String() string {
 	}
 	if s.None != "" {
 		words += fmt.Sprintf(", called %q", s.None)
+	}
+	if s.Detector != nil {
+		words += ", detector " + s.Detector.String()
 	}
 	return words
 }

@@ -3,11 +3,14 @@ package store
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
 )
 
 // MaxHistory is the number of changes that can be undone.
@@ -70,10 +73,10 @@ func (b BackboneRef) FileName() string { return cmp.Or(b.File, BackboneFile) }
 // the answer "unknown". It sorts before all classes.
 const NegativeLabel = ""
 
-// An Example is one training photo.
+// An Example is one training photo, or a crop of one.
 type Example struct {
 	Label  string
-	Photo  Digest    // SHA-256 of the photo's file
+	Photo  Digest    // identifies the example: SHA-256 of the photo's file, or CropID
 	Path   string    // where the photo was read from
 	Time   time.Time // when the photo was added
 	Source string    `json:",omitempty"` // as in dataset.Item; "" if unknown
@@ -82,6 +85,53 @@ type Example struct {
 	From   string    `json:",omitempty"` // name of the workspace it was merged from; "" if it was added here
 	Also   []Claim   `json:",omitempty"` // the same photo in other workspaces, sorted by From
 	Raw    []byte    `json:"-"`          // raw embedding
+
+	// These are for a crop. Of is the SHA-256 of the photo's file, and Box the part of it. Found is
+	// true if the workspace's detector found the box, and false if the user gave it.
+	Of    Digest      `json:",omitzero"`
+	Box   dataset.Box `json:",omitzero"`
+	Found bool        `json:",omitempty"`
+}
+
+// CropID returns what identifies a box in a photo with the given SHA-256, or that SHA-256 for the
+// zero Box.
+func CropID(photo Digest, box dataset.Box) Digest {
+	if box == (dataset.Box{}) {
+		return photo
+	}
+	b := photo[:]
+	for _, v := range box {
+		b = binary.BigEndian.AppendUint16(b, v)
+	}
+	return sha256.Sum256(b)
+}
+
+// Cut makes e the example of a box in its photo. The zero Box makes it the whole photo.
+func (e *Example) Cut(box dataset.Box, found bool) {
+	photo := e.File()
+	e.Photo, e.Of, e.Box, e.Found = CropID(photo, box), Digest{}, box, found
+	if box != (dataset.Box{}) {
+		e.Of = photo
+	}
+}
+
+// File returns the SHA-256 of the photo's file.
+func (e *Example) File() Digest {
+	if e.Box != (dataset.Box{}) {
+		return e.Of
+	}
+	return e.Photo
+}
+
+// checkBox returns an error unless Cut can have set e's fields.
+func (e *Example) checkBox() error {
+	if err := e.Box.Check(); err != nil {
+		return fmt.Errorf("photo %s: %w", e.Photo, err)
+	}
+	if e.Photo != CropID(e.File(), e.Box) || e.Box == (dataset.Box{}) && (e.Of != Digest{} || e.Found) {
+		return fmt.Errorf("photo %s is not the box %s of photo %s", e.Photo, e.Box, e.Of)
+	}
+	return nil
 }
 
 // A Change records what a method did to a workspace, in enough detail to undo it.
@@ -194,6 +244,17 @@ func (s *State) Backbones() []BackboneRef {
 		}
 	}
 	return all
+}
+
+// Detectors returns the detectors that s needs or that Undo can restore.
+func (s *State) Detectors() []*DetectorRef {
+	var refs []*DetectorRef
+	for _, c := range s.settings() {
+		if c.Detector != nil {
+			refs = append(refs, c.Detector)
+		}
+	}
+	return refs
 }
 
 // Pairs returns the compiled models that s needs or that Undo can restore.
