@@ -42,8 +42,8 @@ type Skipped struct {
 	Label     string `json:"-"`         // the class that has the duplicate; "" for negatives
 }
 
-// Add adds photos to the classes of their labels in one change. It skips photos that can't be
-// read or are already in the workspace, and fails with ErrNoPhotos if none can be read.
+// Add adds photos to their classes in one change. It skips those that it can't read, has already, or
+// finds no object in. It fails with ErrNoPhotos if none can be read.
 func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions) (*Added, error) {
 	b, err := newBatch(items, o.Negatives)
 	if err == nil {
@@ -52,10 +52,13 @@ func (w *Workspace) Add(ctx context.Context, items []dataset.Item, o AddOptions)
 	if err != nil {
 		return nil, err
 	}
-	if w.options.Resize == AutoResize && w.untrained() {
-		b.added.ResizeChoice, err = w.embedAutoResize(ctx, b.items, o.Progress, b.take)
-	} else {
-		err = w.embed(ctx, w.state.Settings.Resize, b.items, o.Progress, b.take)
+	if err = w.crop(ctx, w.state.Settings.Detector, b, o.Progress); err == nil {
+		progress := b.afterSearch(o.Progress)
+		if w.options.Resize == AutoResize && w.untrained() {
+			b.added.ResizeChoice, err = w.embedAutoResize(ctx, b.items, progress, b.take)
+		} else {
+			err = w.embed(ctx, w.state.Settings.Resize, b.items, progress, b.take)
+		}
 	}
 	if err == nil {
 		err = ctx.Err() // Progress may have canceled ctx after the last photo
@@ -72,6 +75,8 @@ type Observation struct {
 	Photo     [sha256.Size]byte // SHA-256 of the encoded photo, which identifies it
 	Path      string            // path or name of the photo
 	Source    string            // the recording or camera it belongs to; "" if unknown
+	Box       dataset.Box       // the part of the photo that is embedded; zero means all
+	Found     bool              // whether the detector found Box
 	Taken     time.Time
 	Embedding []byte // raw, made with the workspace's backbone and resize mode
 }
@@ -87,6 +92,7 @@ func (w *Workspace) AddObservations(ctx context.Context, observed []Observation)
 			return nil, fmt.Errorf("add %s: the embedding has %d bytes, want %d for %s: %w", o.Path, got, want, w.backbone.Name, ErrOtherBackbone)
 		}
 		b.examples[i] = store.Example{Label: o.Label, Photo: o.Photo, Path: o.Path, Time: b.time(), Source: o.Source, Taken: o.Taken, Raw: o.Embedding}
+		b.examples[i].Cut(o.Box, o.Found)
 		b.skipped[i].Path = o.Path
 	}
 	return b.added, w.addBatch(ctx, b)
@@ -98,7 +104,18 @@ type batch struct {
 	items    []dataset.Item
 	examples []store.Example
 	skipped  []Skipped // one for each example; an empty Reason means that the example was not skipped
+	found    []bool    // for each item, whether the detector found its box
+	lost     []Skipped // photos that were skipped before they were embedded
+	searched int       // number of photos that the detector searched
 	added    *Added
+}
+
+// afterSearch returns a progress function that counts the photos that were searched before.
+func (b *batch) afterSearch(progress func(done, total int)) func(done, total int) {
+	if progress == nil || b.searched == 0 {
+		return progress
+	}
+	return func(done, total int) { progress(b.searched+done, b.searched+total) }
 }
 
 func newBatch(items, negatives []dataset.Item) (*batch, error) {
@@ -114,6 +131,7 @@ func newBatch(items, negatives []dataset.Item) (*batch, error) {
 	}
 	b := &batch{
 		start: time.Now(), items: items, examples: make([]store.Example, len(items)), skipped: make([]Skipped, len(items)),
+		found: make([]bool, len(items)),
 		added: &Added{Classes: make(map[string]int), Devices: make(map[string]int)},
 	}
 	for i, it := range items {
@@ -140,6 +158,7 @@ func (b *batch) take(i int, e infer.Embedding) error {
 		}
 	}
 	b.examples[i] = store.Example{Label: it.Label, Photo: e.Photo, Path: path, Time: b.time(), Source: it.Source, Taken: it.Time, Hash: e.Hash, Raw: e.Raw}
+	b.examples[i].Cut(it.Box, b.found[i])
 	return nil
 }
 
@@ -192,11 +211,11 @@ func blankReason(norm float64) string {
 // addBatch adds the photos of b in one change and completes b.added.
 func (w *Workspace) addBatch(ctx context.Context, b *batch) error {
 	defer func() {
-		b.added.Skipped = slices.DeleteFunc(b.skipped, func(s Skipped) bool { return s.Reason == "" })
+		b.added.Skipped = append(b.lost, slices.DeleteFunc(b.skipped, func(s Skipped) bool { return s.Reason == "" })...)
 	}()
 	fresh, at := b.fresh(w)
 	if len(fresh) == 0 {
-		return fmt.Errorf("add: %w to add: %d skipped", ErrNoPhotos, len(b.examples))
+		return fmt.Errorf("add: %w to add: %d skipped", ErrNoPhotos, len(b.lost)+len(b.examples))
 	}
 	err := w.commit(ctx, func(s *store.State) error {
 		// Another process may have added photos before this process took the lock.
@@ -269,12 +288,13 @@ func (w *Workspace) embedAutoResize(ctx context.Context, items []dataset.Item, p
 		var places []int
 		seen, x := make(map[store.Digest]bool), make([]float64, w.backbone.Dim())
 		for i, e := range all[m] {
-			if items[i].Label == store.NegativeLabel || e.Err != nil || seen[e.Photo] {
+			id := store.CropID(e.Photo, items[i].Box)
+			if items[i].Label == store.NegativeLabel || e.Err != nil || seen[id] {
 				continue
 			}
-			seen[e.Photo] = true
+			seen[id] = true
 			if norm := infer.Unit(w.backbone, x, e.Raw); norm > 0 && !math.IsInf(norm, 0) {
-				examples = append(examples, store.Example{Label: items[i].Label, Photo: e.Photo, Source: items[i].Source, Taken: items[i].Time, Raw: e.Raw})
+				examples = append(examples, store.Example{Label: items[i].Label, Photo: id, Source: items[i].Source, Taken: items[i].Time, Raw: e.Raw})
 				places = append(places, i)
 			}
 		}

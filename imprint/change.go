@@ -160,7 +160,7 @@ func describe(c store.Change) Undone {
 	if c.Verb == "move" {
 		u.To, c.Added = c.Added[0].Label, nil
 	}
-	if c.Backbone != nil { // all photos were replaced by themselves
+	if c.Verb == "retrain" { // all photos were replaced by themselves, if any
 		return u
 	}
 	for _, e := range slices.Concat(newIn(c.Added, c.Removed), newIn(c.Removed, c.Added)) {

@@ -102,7 +102,7 @@ func (w *Workspace) write(now *store.State, damaged []store.Damage, model []byte
 func (w *Workspace) sameKind(s *store.State) error {
 	if len(s.Examples) == 0 {
 		s.Use(w.state.Backbone)
-		s.Settings.Resize = w.state.Settings.Resize
+		s.Settings.Resize, s.Settings.Detector = w.state.Settings.Resize, w.state.Settings.Detector
 		return nil
 	}
 	if !w.state.Backbone.Same(s.Backbone) {
@@ -111,10 +111,13 @@ func (w *Workspace) sameKind(s *store.State) error {
 	if mine, its := w.state.Settings.Resize, s.Settings.Resize; mine != its {
 		return fmt.Errorf("change %s: %w now: %s, not %s", w.store.Dir, ErrOtherResize, its, mine)
 	}
+	if mine, its := w.state.Settings.Detector, s.Settings.Detector; !mine.Same(its) {
+		return fmt.Errorf("change %s: %w now: %s, not %s", w.store.Dir, ErrOtherDetector, its, mine)
+	}
 	return nil
 }
 
-// keepModels stores the backbone and the compiled pair of s in the workspace unless they are
+// keepModels stores the backbone, the compiled pair and the detector of s in the workspace unless they are
 // already there, and returns the files it wrote.
 func (w *Workspace) keepModels(s *store.State) (wrote []string, err error) {
 	models := []store.Replacement{{Path: w.store.Path(s.Backbone.FileName()), Content: w.file}}
@@ -129,6 +132,13 @@ func (w *Workspace) keepModels(s *store.State) (wrote []string, err error) {
 			store.Replacement{Path: w.store.Path(compiledFile), Content: p.compiled},
 			store.Replacement{Path: w.store.Path(uncompiledFile), Content: p.uncompiled})
 		sums = append(sums, p.ref.CompiledSHA256, p.ref.UncompiledSHA256)
+	}
+	if s.Settings.Detector != nil {
+		d, err := w.detectorOf(s.Settings.Detector)
+		if err != nil {
+			return nil, err
+		}
+		models, sums = append(models, store.Replacement{Path: w.store.Path(d.ref.File()), Content: d.file}), append(sums, d.ref.SHA256)
 	}
 	for i, m := range models {
 		if got, err := store.SumFile(m.Path); err == nil && got == sums[i] {

@@ -46,7 +46,7 @@ func (w *Workspace) RemoveContribution(ctx context.Context, workspace string) (p
 			c.Removed = append(c.Removed, old)
 			claims := slices.DeleteFunc(old.Claims(), func(c store.Claim) bool { return c.From == name })
 			if len(claims) > 0 {
-				c.Added = append(c.Added, store.Settle(old.Photo, claims, s.Settings.Conflicts))
+				c.Added = append(c.Added, store.Settle(old, claims, s.Settings.Conflicts))
 			}
 		}
 		for _, e := range newIn(c.Removed, c.Added) {

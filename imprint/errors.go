@@ -13,6 +13,7 @@ var (
 	ErrNoBackbone    = infer.ErrNoBackbone                                  // neither a file nor a pulled model
 	ErrOtherBackbone = errors.New("the workspace uses another backbone")    // embeddings of two backbones can't be mixed
 	ErrOtherResize   = errors.New("the workspace uses another resize mode") // embeddings of two resize modes can't be mixed
+	ErrOtherDetector = errors.New("the workspace uses another detector")    // crops of two detectors can't be mixed
 	ErrLabel         = store.ErrLabel                                       // the name can't be a label
 	ErrUnknownLabel  = errors.New("no such label")                          // no photo has the label
 	ErrNoPhotos      = errors.New("no photos")                              // there are no photos to add or remove

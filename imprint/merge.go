@@ -12,7 +12,7 @@ import (
 )
 
 // Merge adds the examples of other workspaces to the one in dir, in one change. The model is the
-// same as if all photos had been added to one workspace. All need the same backbone, embedding and
+// same as if all photos had been added to one workspace. All need the same backbone, detector and
 // resize mode and, unless o gives them, settings. A photo with two labels is a fleet.ConflictError.
 func Merge(ctx context.Context, dir string, others []fleet.Source, o Options) (*Workspace, *fleet.Merged, error) {
 	fail := func(err error) (*Workspace, *fleet.Merged, error) { return nil, nil, fmt.Errorf("merge: %w", err) }
@@ -126,6 +126,8 @@ func (s source) sameKind(other source) error {
 		return fmt.Errorf("%w tensor: %s has tensor %d of %s, %s has tensor %d", ErrOtherBackbone, other.dir, b.Embedding, b.Name, s.dir, a.Embedding)
 	case mine != its:
 		return fmt.Errorf("%w: %s has %s, %s has %s", ErrOtherResize, other.dir, its, s.dir, mine)
+	case !s.state.Settings.Detector.Same(other.state.Settings.Detector):
+		return fmt.Errorf("%w: %s has %s, %s has %s", ErrOtherDetector, other.dir, other.state.Settings.Detector, s.dir, s.state.Settings.Detector)
 	}
 	return nil
 }
@@ -161,17 +163,21 @@ func (w *Workspace) takeSettings(sources []source) error {
 		if settings.Layout != classifier.TPU {
 			settings.Pair = store.PairRef{}
 		}
-		if n > 0 {
-			if !settings.Same(taken) {
-				return fmt.Errorf("%w: %s has %v, %s has %v", ErrOtherSettings, sources[0].dir, taken, s.dir, settings)
-			}
+		if n == 0 {
+			taken = settings
+		} else if !settings.Same(taken) { // the names of models may differ
+			return fmt.Errorf("%w: %s has %v, %s has %v", ErrOtherSettings, sources[0].dir, taken, s.dir, settings)
 		}
-		taken = settings
 	}
+	from := &Workspace{store: store.Store{Dir: sources[0].dir}, options: w.options, pair: w.pair}
+	var err error
 	if taken.Layout == classifier.TPU {
-		from := &Workspace{store: store.Store{Dir: sources[0].dir}, pair: w.pair}
-		var err error
 		if w.pair, err = from.pairOf(taken.Pair); err != nil {
+			return err
+		}
+	}
+	if taken.Detector != nil {
+		if w.detector, err = from.detectorOf(taken.Detector); err != nil {
 			return err
 		}
 	}

@@ -87,7 +87,7 @@ func namePhotos(paths []string) ([]namedPhoto, error) {
 func pick(examples []store.Example, photos []namedPhoto) ([]store.Example, error) {
 	byPhoto, byPath := make(map[store.Digest]bool), make(map[string]bool)
 	for _, e := range examples {
-		byPhoto[e.Photo], byPath[e.Path] = true, true
+		byPhoto[e.File()], byPath[e.Path] = true, true
 	}
 	photo, path := make(map[store.Digest]bool), make(map[string]bool)
 	for _, p := range photos {
@@ -114,5 +114,5 @@ func pick(examples []store.Example, photos []namedPhoto) ([]store.Example, error
 			return nil, fmt.Errorf("%s: %w: the workspace does not have it", p.path, ErrNoPhotos)
 		}
 	}
-	return slices.DeleteFunc(examples, func(e store.Example) bool { return !photo[e.Photo] && !path[e.Path] }), nil
+	return slices.DeleteFunc(examples, func(e store.Example) bool { return !photo[e.File()] && !path[e.Path] }), nil
 }

@@ -1,6 +1,7 @@
 package imprint
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -13,50 +14,56 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-// ChangeBackbone embeds all photos again with the model in to. It finds them where they were added
-// from, in the workspace and in moved. It returns those not found, and fails with ErrMissing unless
-// drop leaves them out.
+// ChangeBackbone embeds all photos again with the backbone or detector in to. It finds them where they
+// were added from, in the workspace and in moved. It returns those not found, and fails with
+// ErrMissing unless drop leaves them out.
 func (w *Workspace) ChangeBackbone(ctx context.Context, to Options, moved []dataset.Item, drop bool, progress func(done, total int)) ([]Skipped, error) {
 	fail := func(missing []Skipped, err error) ([]Skipped, error) {
-		return missing, fmt.Errorf("change the backbone: %w", err)
+		what := "backbone"
+		if to.Backbone == "" && to.Detector != nil {
+			what = "detector"
+		}
+		return missing, fmt.Errorf("change the %s: %w", what, err)
 	}
-	b, file, ref, err := w.loadOther(to)
+	next, err := w.loadOther(to)
 	if err != nil {
 		return fail(nil, err)
 	}
-	if ref.Same(w.state.Backbone) {
+	was := w.state
+	if next.ref.Same(was.Backbone) && next.detector.Same(was.Settings.Detector) {
 		return nil, w.Retrain(ctx, "")
 	}
-	again, missing, err := w.embedAgain(ctx, b, moved, progress)
+	again, missing, err := w.embedAgain(ctx, next, moved, progress)
 	switch {
 	case err != nil:
 		return fail(nil, err)
 	case len(missing) > 0 && !drop:
-		return fail(missing, fmt.Errorf("%w: %d of %d, such as %s", ErrMissing, len(missing), len(w.state.Examples), missing[0].Path))
+		return fail(missing, fmt.Errorf("%w: %d of %d, such as %s", ErrMissing, len(missing), len(was.Examples), missing[0].Path))
 	}
 	known := make(map[store.Digest]bool)
-	for _, e := range w.state.Examples {
+	for _, e := range was.Examples {
 		known[e.Photo] = true
 	}
-	back := w.use(b, file)
+	back := w.use(next.Backbone, next.file)
 	err = w.commit(ctx, func(s *store.State) error {
-		c := store.Change{Verb: "retrain", Removed: s.Examples, Settings: s.Settings, Backbone: &store.BackboneRef{}}
-		*c.Backbone = s.Backbone
+		c := store.Change{Verb: "retrain", Removed: s.Examples, Settings: s.Settings}
 		for _, e := range s.Examples {
 			if !known[e.Photo] {
 				return fmt.Errorf("another process has added %s meanwhile: try again", e.Path)
 			}
-			if found, ok := again[e.Photo]; ok {
-				e.Embed(found.Raw)
-				e.Path = found.Path
+			if e, ok := again[e.Photo]; ok {
 				c.Added = append(c.Added, e)
 			}
 		}
 		if !slices.ContainsFunc(c.Added, func(e store.Example) bool { return e.Label != store.NegativeLabel }) {
 			return ErrNoClasses
 		}
-		s.Place(&ref)
-		s.Backbone = ref
+		if now := s.Backbone; !now.Same(next.ref) {
+			c.Backbone = &now
+			s.Place(&next.ref)
+			s.Backbone = next.ref
+		}
+		s.Settings.Detector = next.detector
 		if err := w.choose(&s.Settings); err != nil {
 			return err
 		}
@@ -70,17 +77,35 @@ func (w *Workspace) ChangeBackbone(ctx context.Context, to Options, moved []data
 	return missing, nil
 }
 
-// loadOther loads the backbone that to names, to replace the workspace's.
-func (w *Workspace) loadOther(to Options) (*backbone.Backbone, []byte, store.BackboneRef, error) {
+// A replacement is the backbone and detector that photos are embedded with again.
+type replacement struct {
+	*backbone.Backbone
+	file     []byte
+	ref      store.BackboneRef
+	detector *store.DetectorRef // nil without one
+}
+
+// loadOther loads the backbone and the detector that to names. What it does not name stays.
+func (w *Workspace) loadOther(to Options) (r replacement, err error) {
+	r = replacement{w.backbone, w.file, w.state.Backbone, w.state.Settings.Detector}
+	if to.Detector != nil {
+		if r.detector, err = w.readDetector(to.Detector, r.detector); err != nil {
+			return r, err
+		}
+		if to.Backbone == "" {
+			return r, nil
+		}
+	}
 	file, name, err := infer.ReadBackbone(to.Backbone)
 	if err != nil {
-		return nil, nil, store.BackboneRef{}, err
+		return r, err
 	}
-	b, err := w.parseBackbone(file, backbone.Options{Name: name, Embedding: to.Embedding, Arithmetic: w.options.Arithmetic})
+	r.Backbone, err = w.parseBackbone(file, backbone.Options{Name: name, Embedding: to.Embedding, Arithmetic: w.options.Arithmetic})
 	if err != nil {
-		return nil, nil, store.BackboneRef{}, err
+		return r, err
 	}
-	return b, file, refOf(b), nil
+	r.file, r.ref = file, refOf(r.Backbone)
+	return r, nil
 }
 
 func refOf(b *backbone.Backbone) store.BackboneRef {
@@ -112,9 +137,9 @@ func (w *Workspace) useBackboneOf(s *store.State) (back func(), err error) {
 	return w.use(old.backbone, old.file), nil
 }
 
-// embedAgain embeds the workspace's photos with b. It returns the path and embedding of each photo,
-// and the photos that it could not find or embed.
-func (w *Workspace) embedAgain(ctx context.Context, b *backbone.Backbone, moved []dataset.Item, progress func(done, total int)) (map[store.Digest]store.Example, []Skipped, error) {
+// embedAgain embeds the workspace's photos with next. It returns the new example of each, by what
+// identifies the old one, and the photos that it could not find or embed.
+func (w *Workspace) embedAgain(ctx context.Context, next replacement, moved []dataset.Item, progress func(done, total int)) (map[store.Digest]store.Example, []Skipped, error) {
 	places := make(map[store.Digest]string)
 	for _, it := range moved {
 		if path, err := filepath.Abs(it.Path); err == nil {
@@ -123,49 +148,70 @@ func (w *Workspace) embedAgain(ctx context.Context, b *backbone.Backbone, moved 
 			}
 		}
 	}
-	var items []dataset.Item
-	var missing []Skipped
+	b := &batch{}
 	for _, e := range w.state.Examples {
 		path, reason := w.find(e, places)
-		if path == "" {
-			missing = append(missing, Skipped{Path: e.Path, Reason: reason, Label: e.Label})
-			continue
-		}
-		items = append(items, dataset.Item{Path: path, Label: e.Label})
+		b.items = append(b.items, dataset.Item{Path: cmp.Or(path, e.Path), Label: e.Label, Box: e.Box})
+		b.examples, b.found = append(b.examples, e), append(b.found, e.Found)
+		b.skipped = append(b.skipped, Skipped{Path: e.Path, Reason: reason, Label: e.Label})
 	}
-	again := make(map[store.Digest]store.Example)
-	x := make([]float64, b.Dim())
-	cores := infer.Cores(w.options.Threads)
-	pool := infer.NewPool(b, cores)
-	defer pool.Leave()
-	err := pool.Photos(ctx, cores, w.state.Settings.Resize, items, func(i int, e infer.Embedding) error {
-		if progress != nil {
-			progress(i+1, len(items))
+	b.drop()
+	if !next.detector.Same(w.state.Settings.Detector) {
+		for i, found := range b.found {
+			if found { // search again
+				b.items[i].Box = dataset.Box{}
+			}
 		}
+		if err := w.crop(ctx, next.detector, b, progress); err != nil {
+			return nil, nil, err
+		}
+	}
+	progress = b.afterSearch(progress)
+	again := make(map[store.Digest]store.Example)
+	x := make([]float64, next.Dim())
+	cores := infer.Cores(w.options.Threads)
+	pool := infer.NewPool(next.Backbone, cores)
+	defer pool.Leave()
+	err := pool.Photos(ctx, cores, w.state.Settings.Resize, b.items, func(i int, e infer.Embedding) error {
+		if progress != nil {
+			progress(i+1, len(b.items))
+		}
+		was := b.examples[i]
 		if e.Err != nil {
-			missing = append(missing, Skipped{Path: items[i].Path, Reason: e.Err.Error(), Label: items[i].Label})
-		} else if norm := infer.Unit(b, x, e.Raw); !(norm > 0) || math.IsInf(norm, 0) {
-			missing = append(missing, Skipped{Path: items[i].Path, Reason: blankReason(norm), Label: items[i].Label})
+			b.skipped[i].Reason = e.Err.Error()
+		} else if norm := infer.Unit(next.Backbone, x, e.Raw); !(norm > 0) || math.IsInf(norm, 0) {
+			b.skipped[i].Reason = blankReason(norm)
+		} else if e.Photo == was.File() { // otherwise the file has just changed
+			now := was
+			now.Embed(e.Raw)
+			now.Path, now.Hash = b.items[i].Path, e.Hash
+			now.Cut(b.items[i].Box, b.found[i])
+			again[was.Photo] = now
 		} else {
-			again[e.Photo] = store.Example{Path: items[i].Path, Raw: e.Raw}
+			b.skipped[i].Reason = fileChanged
 		}
 		return nil
 	})
-	return again, missing, err
+	b.drop()
+	return again, b.lost, err
 }
+
+// fileChanged is the reason for not embedding a photo again.
+const fileChanged = "it has changed since it was added"
 
 // find returns the path of the photo of e: where it was added from, the copy that a server keeps in
 // the workspace, or one of places. If there is none, it returns the reason.
 func (w *Workspace) find(e store.Example, places map[store.Digest]string) (path, reason string) {
-	kept, _ := filepath.Glob(w.store.Path(filepath.Join("photos", e.Photo.String()+".*"))) // the pattern is valid
+	photo := e.File()
+	kept, _ := filepath.Glob(w.store.Path(filepath.Join("photos", photo.String()+".*"))) // the pattern is valid
 	reason = "not found"
-	for _, path := range append([]string{e.Path, places[e.Photo]}, kept...) {
+	for _, path := range append([]string{e.Path, places[photo]}, kept...) {
 		sum, err := store.SumFile(path)
-		if err == nil && sum == e.Photo {
+		if err == nil && sum == photo {
 			return path, ""
 		}
 		if err == nil && path == e.Path {
-			reason = "it has changed since it was added"
+			reason = fileChanged
 		}
 	}
 	return "", reason

@@ -260,7 +260,7 @@ func (w *Workspace) Export(path, labels string, layout classifier.Layout, keepCl
 	if err := w.store.Disk.Replace(files...); err != nil {
 		return fail(err)
 	}
-	return (*Written)(s.Written), nil
+	return s.Written, nil
 }
 
 // adaptToFrigate returns a model file with the input that Frigate expects. Frigate squashes pictures.

@@ -4,6 +4,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/internal/store"
+	"github.com/imprintkit/imprint/imprint/predict"
 )
 
 // Settings are the choices that determine how a workspace's model is made.
@@ -14,6 +15,7 @@ type Settings struct {
 	Head        classifier.Method
 	Unknown     float64 // target false-accept rate, 0…1; 0 turns off the answer "unknown"
 	UnknownOff  string  // why that answer is off by default, or ""
+	Detector    *predict.DetectorChoice
 }
 
 // Settings returns the settings of the published model. With the backbone's own classes or in
@@ -21,6 +23,9 @@ type Settings struct {
 func (w *Workspace) Settings() Settings {
 	s := w.state.Settings
 	now := Settings{Resize: s.Resize, Layout: s.Layout, KeepClasses: s.KeepClasses, Head: s.Method(), Unknown: w.unknownRate(w.state)}
+	if d := s.Detector; d != nil {
+		now.Detector = &predict.DetectorChoice{Model: d.Name, Only: d.Only, Min: d.Min}
+	}
 	if s.UnknownRule == store.ByDefault {
 		now.UnknownOff = w.unknownOff(w.state)
 	}
@@ -28,11 +33,7 @@ func (w *Workspace) Settings() Settings {
 }
 
 // Written describes a head inside a compiled model.
-type Written struct {
-	LogitScale    float64 `json:"sharpened"` // factor by which logits were multiplied to use the full range of the output
-	Disagreements int     `json:"differ"`    // number of predictions that quantization changes
-	Examples      int     `json:"examples"`  // number of training photos
-}
+type Written = store.Written
 
 // Written describes the head in a compiled model. Other layouts return nil.
-func (w *Workspace) Written() *Written { return (*Written)(w.state.Written) }
+func (w *Workspace) Written() *Written { return w.state.Written }

@@ -9,6 +9,7 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/internal/infer"
 	"github.com/imprintkit/imprint/imprint/internal/store"
+	"github.com/imprintkit/imprint/imprint/predict"
 )
 
 // A Snapshot is one generation of a workspace. It never changes.
@@ -19,6 +20,7 @@ type Snapshot struct {
 	None       string             // the label of the answer "unknown", if the model has it
 	Backbone   *backbone.Backbone // embeds photos
 	Scorer     *infer.Scorer      // computes the scores; nil without classes
+	Detector   *predict.Detector  // finds what is classified; nil if whole photos are
 	Model      *backbone.Backbone // computes Scorer's input from a photo; nil if the embedding is the input
 	Warnings   []string           // see [Workspace.Warnings]
 	SHA256     store.Digest       // SHA-256 of model.tflite; zero without classes
@@ -28,6 +30,7 @@ type Snapshot struct {
 	file    []byte // content of the backbone's file
 	pair    *pair
 
+	detector   *detector
 	background infer.Background
 	memory     *memory
 }
@@ -59,6 +62,12 @@ func (w *Workspace) snapshot(model []byte) (s *Snapshot, err error) {
 	s = &Snapshot{
 		Generation: w.state.Generation, Resize: w.state.Settings.Resize, Backbone: w.backbone, Warnings: w.warnings,
 		options: w.options, ref: w.state.Backbone, file: w.file, SHA256: w.state.Model, None: w.state.Settings.NoneLabel(),
+	}
+	if w.state.Settings.Detector != nil {
+		if s.detector, err = w.detectorOf(w.state.Settings.Detector); err != nil {
+			return nil, err
+		}
+		s.Detector = s.detector.Detector
 	}
 	switch {
 	case model == nil:

@@ -84,6 +84,7 @@ func (u *union) add(s *store.State, name string) {
 		}
 		u.duplicates++
 		known := &u.examples[i]
+		known.Found = known.Found && e.Found // a box that a user gave stays if the detector changes
 		if known.Knows(name) {
 			continue
 		}
@@ -142,8 +143,8 @@ func (u *union) change(s *store.State, rule fleet.Rule) (store.Change, []fleet.C
 	c := store.Change{Verb: "merge", Settings: s.Settings}
 	var conflicts []fleet.Conflict
 	known := make(map[store.Digest]bool, len(s.Examples))
-	settle := func(photo store.Digest, claims, all []store.Claim) store.Example {
-		e := store.Settle(photo, claims, rule)
+	settle := func(of store.Example, claims, all []store.Claim) store.Example {
+		e := store.Settle(of, claims, rule)
 		if slices.ContainsFunc(all, func(c store.Claim) bool { return c.Label != all[0].Label }) {
 			conflicts = append(conflicts, u.conflict(e, all, rule))
 		}
@@ -155,23 +156,24 @@ func (u *union) change(s *store.State, rule fleet.Rule) (store.Change, []fleet.C
 		if !ok && !old.Disputed() {
 			continue
 		}
-		claims := old.Claims()
+		claims, as := old.Claims(), old
 		all := claims
 		if ok {
+			as.Found = as.Found && u.examples[i].Found
 			for _, more := range u.examples[i].Claims() {
 				if all = append(all, more); !old.Knows(more.From) {
 					claims = append(claims, more)
 				}
 			}
 		}
-		if e := settle(old.Photo, claims, all); len(e.Also) > len(old.Also) || e.From != old.From {
+		if e := settle(as, claims, all); len(e.Also) > len(old.Also) || e.From != old.From {
 			c.Removed, c.Added = append(c.Removed, old), append(c.Added, e)
 		}
 	}
 	for _, e := range u.examples {
 		if !known[e.Photo] {
 			claims := e.Claims()
-			c.Added = append(c.Added, settle(e.Photo, claims, claims))
+			c.Added = append(c.Added, settle(e, claims, claims))
 		}
 	}
 	slices.SortFunc(c.Added, store.ByLabel)

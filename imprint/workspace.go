@@ -1,13 +1,12 @@
-// Package imprint trains new classes on a frozen backbone from a few photos. Start with
-// [Open], then [Workspace.Add] photos of each class and [Workspace.Classify] others.
+// Package imprint trains classes on a frozen backbone from a few photos. Call [Open], then
+// [Workspace.Add] with photos of each class and [Workspace.Classify].
 //
 // A workspace is a folder with the backbone, the last two states (examples and settings), and
 // model.tflite and labels.txt, which are made from them. Once a method returns nil, its change
 // survives a killed process and power loss. A method that fails leaves the workspace as it was.
 // Across processes there is one writer at a time; readers never wait. If the newest state is
-// damaged, Open uses the previous one and adds a warning. The model depends only on the backbone,
-// the settings and the set of photos, not on their order or on earlier changes.
-// A Workspace is not safe for concurrent use. Its methods use all cores.
+// damaged, Open uses the previous one. The model depends only on backbone, settings, detector and
+// photos, not on their order or on earlier changes. A Workspace is not safe for concurrent use. Its methods use all cores.
 package imprint
 
 import (
@@ -20,6 +19,7 @@ import (
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/internal/infer"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
@@ -32,6 +32,7 @@ type Workspace struct {
 	backbone   *backbone.Backbone
 	file       []byte             // content of the backbone's file
 	pair       *pair              // the pair last used; nil until needed
+	detector   *detector          // the detector last used; nil until needed
 	head       *classifier.Fitted // trained from state; nil until needed
 	background infer.Background
 	memory     *memory     // never nil
@@ -65,9 +66,9 @@ func Open(dir string, o Options) (*Workspace, error) {
 	}
 	reuse := o.Reuse
 	if reuse != nil {
-		w.pair, w.memory, o = reuse.pair, reuse.memory, reuse.options
+		w.pair, w.detector, w.memory, o = reuse.pair, reuse.detector, reuse.memory, reuse.options
 		if reuse.Generation > 0 && !w.untrained() { // the options were for a new workspace, which has settings by now
-			o.Backbone, o.Embedding, o.Resize = "", "", ""
+			o.Backbone, o.Embedding, o.Resize, o.Detector = "", "", "", nil
 		}
 	}
 	if err := w.resolve(o, w.untrained()); err != nil {
@@ -84,6 +85,9 @@ func Open(dir string, o Options) (*Workspace, error) {
 	}
 	if o.Resize != "" && o.Resize != w.state.Settings.Resize && (o.Resize != AutoResize || !w.untrained()) {
 		return fail(fmt.Errorf("%w: %s, not %s", ErrOtherResize, w.state.Settings.Resize, o.Resize))
+	}
+	if err := w.openDetector(o.Detector); err != nil {
+		return fail(err)
 	}
 	return w, nil
 }
@@ -236,13 +240,14 @@ type Class struct {
 	Photos []Photo `json:"photos"`
 }
 
-// A Photo is one training photo.
+// A Photo is one training photo, or a crop of one.
 type Photo struct {
-	Path   string    `json:"path"`
-	SHA256 string    `json:"sha256"`
-	Source string    `json:"-"` // name of the recording or camera; "" if unknown
-	Taken  time.Time `json:"-"` // zero if unknown
-	Time   time.Time `json:"-"` // when it was added
+	Path        string       `json:"path"`
+	SHA256      string       `json:"sha256"`        // identifies it: File, or the SHA-256 of File and Box
+	Box         *dataset.Box `json:"box,omitempty"` // of a crop, else nil
+	File        string       `json:"-"`             // SHA-256 of the photo's file
+	Source      string       `json:"-"`             // name of the recording or camera; "" if unknown
+	Taken, Time time.Time    `json:"-"`             // when it was taken, or zero, and when it was added
 }
 
 // Classes returns the classes and their photos, sorted by label.
@@ -268,16 +273,20 @@ func (w *Workspace) Negatives() []Photo {
 }
 
 func photoOf(e store.Example) Photo {
-	return Photo{e.Path, e.Photo.String(), e.Source, e.Taken, e.Time}
+	p := Photo{Path: e.Path, SHA256: e.Photo.String(), File: e.File().String(), Source: e.Source, Taken: e.Taken, Time: e.Time}
+	if e.Box != (dataset.Box{}) {
+		p.Box = &e.Box
+	}
+	return p
 }
 
-// HasPhoto returns a function that reports whether a photo, given its hexadecimal SHA-256,
+// HasPhoto returns a function that reports whether a photo, given its file's hexadecimal SHA-256,
 // is in the workspace or in a change that can be undone.
 func (w *Workspace) HasPhoto() func(sha256 string) bool {
 	known := make(map[string]bool)
 	note := func(list []store.Example) {
 		for _, e := range list {
-			known[e.Photo.String()] = true
+			known[e.File().String()] = true
 		}
 	}
 	note(w.state.Examples)

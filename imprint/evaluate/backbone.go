@@ -111,10 +111,11 @@ func (c *BackboneCandidate) leaveOut(ctx context.Context, items []dataset.Item, 
 		if o.Progress != nil {
 			o.Progress(i+1, len(items))
 		}
-		if e.Err != nil || seen[e.Photo] {
+		id := store.CropID(e.Photo, items[i].Box)
+		if e.Err != nil || seen[id] {
 			return nil
 		}
-		seen[e.Photo] = true
+		seen[id] = true
 		x := make([]float64, c.Backbone.Dim())
 		if norm := infer.Unit(c.Backbone, x, e.Raw); norm > 0 && !math.IsInf(norm, 0) {
 			photo := store.Example{Source: items[i].Source, Taken: items[i].Time}

@@ -2,7 +2,6 @@ package evaluate
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/internal/infer"
+	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 // EmbedOptions configure [Embed].
@@ -79,21 +79,22 @@ func embed(ctx context.Context, name string, b *backbone.Backbone, items []datas
 		if o.Progress != nil {
 			o.Progress(i+1, len(items))
 		}
+		id := store.CropID(e.Photo, items[i].Box)
 		switch {
 		case e.Err != nil:
 			skipped = append(skipped, dataset.Skipped{Path: items[i].Path, Err: e.Err})
 			return nil
-		case seen[e.Photo]:
+		case seen[id]:
 			skipped = append(skipped, dataset.Skipped{Path: items[i].Path, Err: ErrDuplicate})
 			return nil
 		}
-		seen[e.Photo] = true
+		seen[id] = true
 		s.Devices[e.Device]++
 		x := make([]float64, b.Dim())
 		s.Norms = append(s.Norms, infer.Unit(b, x, e.Raw))
 		c, _ := slices.BinarySearch(s.Classes, items[i].Label)
 		s.Labels, s.Units = append(s.Labels, c), append(s.Units, x)
-		s.Photos, s.Hashes = append(s.Photos, Photo{Path: items[i].Path, SHA256: hex.EncodeToString(e.Photo[:])}), append(s.Hashes, e.Hash)
+		s.Photos, s.Hashes = append(s.Photos, Photo{Path: items[i].Path, SHA256: id.String()}), append(s.Hashes, e.Hash)
 		return nil
 	})
 	if err != nil {

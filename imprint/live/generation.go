@@ -15,14 +15,15 @@ import (
 // A generation classifies frames with one snapshot, which never changes.
 type generation struct {
 	*imprint.Snapshot
-	threads   int         // number of threads of each embedder
-	embedders *infer.Pool // runners of the backbone, shared with other generations
-	models    *infer.Pool // runners of the snapshot's Model; nil if it has none
+	threads   int             // number of threads of each embedder
+	embedders *infer.Pool     // runners of the backbone, shared with other generations
+	models    *infer.Pool     // runners of the snapshot's Model; nil if it has none
+	finder    *predict.Finder // runs the snapshot's Detector, shared with other generations; nil if it has none
 	users     atomic.Int64
 }
 
-// newGeneration makes a generation with one user. If was, which may be nil, has the same
-// backbone, the two share their embedders.
+// newGeneration makes a generation with one user. If was, which may be nil, has the same backbone or
+// detector, the two share their runners.
 func newGeneration(s *imprint.Snapshot, threads int, was *generation) *generation {
 	n := infer.Cores(threads)
 	g := &generation{Snapshot: s, threads: n}
@@ -35,6 +36,14 @@ func newGeneration(s *imprint.Snapshot, threads int, was *generation) *generatio
 	} else {
 		g.embedders = infer.NewPool(s.Backbone, max(n, 2))
 	}
+	switch {
+	case s.Detector == nil:
+	case was != nil && was.Detector == s.Detector:
+		g.finder = was.finder
+		g.finder.Join()
+	default:
+		g.finder = s.Detector.NewFinder()
+	}
 	g.users.Store(1)
 	return g
 }
@@ -46,12 +55,32 @@ func (g *generation) leave() {
 		return
 	}
 	g.embedders.Leave()
+	g.finder.Leave()
 	if g.models != nil {
 		g.models.Leave()
 	}
 }
 
+// answer classifies a picture, or what the detector finds in it.
 func (g *generation) answer(ctx context.Context, in infer.Input, top int, embed bool) (predict.Result, error) {
+	if g.finder == nil {
+		return g.embed(ctx, in, top, embed)
+	}
+	if in.Prepared != nil {
+		return predict.Result{}, infer.ErrPrepared
+	}
+	r, err := g.finder.Classify(ctx, g.threads, in, func(in infer.Input) (predict.Result, error) {
+		return g.embed(ctx, in, top, embed)
+	})
+	r.Generation, r.Backbone = g.Generation, g.Backbone
+	if err == nil {
+		err = r.Err
+	}
+	return r, err
+}
+
+// embed classifies one picture, or the part of it that the box is around.
+func (g *generation) embed(ctx context.Context, in infer.Input, top int, embed bool) (predict.Result, error) {
 	if err := ctx.Err(); err != nil {
 		return predict.Result{}, err
 	}
@@ -59,12 +88,10 @@ func (g *generation) answer(ctx context.Context, in infer.Input, top int, embed 
 	if g.Scorer != nil {
 		err := g.run(ctx, cmp.Or(g.models, g.embedders), in, func(runner *infer.Runner, raw []byte, took time.Duration) error {
 			start := time.Now()
-			scores, err := g.Scorer.Scores(ctx, &runner.Scratch, raw)
-			if err != nil {
+			var err error
+			if r, err = predict.Answer(ctx, g.Scorer, &runner.Scratch, raw, g.None, top); err != nil {
 				return err
 			}
-			r = predict.Rank(g.Labels, scores, top)
-			r.Unknown = r.Unknown || r.Label == g.None
 			r.Device, r.Elapsed = runner.Device(), took+time.Since(start)
 			if embed && g.models == nil {
 				r.Embedding = slices.Clone(raw)

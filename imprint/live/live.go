@@ -231,7 +231,7 @@ func (l *Live) ObserveFile(ctx context.Context, f *dataset.File, top int) (predi
 // ObservePicture is like Observe, for a prepared photo. It fails with imprint.ErrOtherResize if
 // the input size or resize mode of the workspace has changed since Prepare.
 func (l *Live) ObservePicture(ctx context.Context, p *Picture, top int) (predict.Result, error) {
-	r, err := l.answer(ctx, infer.Input{Prepared: p.prepared}, top, true)
+	r, err := l.answer(ctx, infer.Input{Prepared: p.prepared, File: p.file}, top, true)
 	if errors.Is(err, infer.ErrPrepared) {
 		err = fmt.Errorf("%w: %w", imprint.ErrOtherResize, err)
 	}
@@ -249,8 +249,12 @@ func (l *Live) WarmUp(ctx context.Context) (device string, err error) {
 	return r.Device, err
 }
 
-// A Picture is a photo that has been decoded and resized for a workspace's backbone.
-type Picture struct{ prepared *infer.Prepared }
+// A Picture is a photo that has been decoded and resized for a workspace's backbone. For a workspace
+// with a detector it is only read: what to decode depends on what the detector finds.
+type Picture struct {
+	prepared *infer.Prepared
+	file     *dataset.File // nil if prepared is not
+}
 
 // Prepare decodes a photo and resizes it for the backbone. It uses no device, so a large photo can
 // be prepared while frames are classified.
@@ -260,11 +264,14 @@ func (l *Live) Prepare(f *dataset.File) (*Picture, error) {
 		return nil, err
 	}
 	defer l.exit(g)
+	if g.finder != nil {
+		return &Picture{file: f}, nil
+	}
 	p, err := g.embedders.Prepare(g.Resize, f)
 	if err != nil {
 		return nil, err
 	}
-	return &Picture{p}, nil
+	return &Picture{prepared: p}, nil
 }
 
 func (l *Live) answer(ctx context.Context, in infer.Input, top int, embed bool) (predict.Result, error) {

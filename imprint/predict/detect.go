@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/imprintkit/imprint/backbone"
@@ -115,22 +114,17 @@ func Detect(ctx context.Context, model string, o DetectOptions, photos []dataset
 	if len(photos) == 0 {
 		return ctx.Err()
 	}
-	for _, label := range o.Only {
-		if !slices.Contains(labels, label) {
-			return fmt.Errorf("load model %s: %w: %q", model, ErrNoClass, label)
-		}
+	detector, err := NewDetector(d, labels, o.Only, o.Min)
+	if err != nil {
+		return err
 	}
+	finder := detector.NewFinder()
+	defer finder.Leave()
 	threads := infer.Cores(o.Threads)
-	workers := make([]detectWorker, min(threads, len(photos)))
-	for i := range workers {
-		workers[i] = detectWorker{options: &o, labels: labels, runner: d.NewRunner(max(threads/len(photos), 1)),
-			resizer: dataset.Resizer{Mode: dataset.Squash, Width: d.Width, Height: d.Height}}
-		defer workers[i].runner.Close()
+	work := func(ctx context.Context, _ int, f *dataset.File) (detected, error) {
+		return o.run(ctx, finder, max(threads/len(photos), 1), f)
 	}
-	work := func(ctx context.Context, worker int, f *dataset.File) (detected, error) {
-		return workers[worker].run(ctx, f)
-	}
-	return dataset.Load(ctx, photos, dataset.DefaultLimits(), len(workers), work, func(i int, v detected, err error) error {
+	return dataset.Load(ctx, photos, dataset.DefaultLimits(), min(threads, len(photos)), work, func(i int, v detected, err error) error {
 		if v.fatal != nil {
 			return v.fatal
 		}
@@ -145,29 +139,13 @@ type detected struct {
 	fatal error
 }
 
-// A detectWorker runs one photo at a time.
-type detectWorker struct {
-	options *DetectOptions
-	labels  []string
-	runner  *detect.Runner
-	resizer dataset.Resizer
-}
-
-func (w *detectWorker) run(ctx context.Context, f *dataset.File) (d detected, err error) {
-	if err := w.resizer.Read(w.runner.RGB(), f); err != nil {
-		return d, err
-	}
-	start := time.Now()
-	list, err := w.runner.Detect(ctx)
-	if err != nil {
+// run searches one photo.
+func (o *DetectOptions) run(ctx context.Context, finder *Finder, threads int, f *dataset.File) (d detected, err error) {
+	if d.Detections, err = finder.Find(ctx, threads, infer.Input{File: f}); err != nil {
 		return detected{fatal: err}, nil
 	}
-	d.Elapsed, d.Device = time.Since(start), w.runner.Device()
-	o := w.options
-	for _, found := range list {
-		if label := w.labels[found.Class]; float64(found.Score) >= o.Min && (o.Only == nil || slices.Contains(o.Only, label)) {
-			d.Boxes = append(d.Boxes, Found{Label: label, Detection: found})
-		}
+	if d.Err != nil {
+		return d, d.Err
 	}
 	if !o.Picture && (len(d.Boxes) == 0 || !o.Crops && o.Classify == nil) {
 		return d, nil
@@ -187,7 +165,7 @@ func (w *detectWorker) run(ctx context.Context, f *dataset.File) (d detected, er
 
 // DetectorLabels returns a label for each class of a detector. from is its model file; file is a
 // file of labels, or "". A first label for the background is left out, and classes without a label
-// are called "class N".
+// are called "class N". It fails with ErrLabels if the file has another number of labels.
 func DetectorLabels(d *detect.Detector, from *tflite.ModelFile, file string) ([]string, error) {
 	n := d.Head.Params.Classes
 	if n > maxClasses {

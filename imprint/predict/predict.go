@@ -3,12 +3,15 @@
 package predict
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"time"
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/infer"
 )
 
 // A Result is the classification of one photo. It is marshaled as one JSON object.
@@ -22,8 +25,25 @@ type Result struct {
 	Unknown    bool               // the photo shows no trained class, or there is none yet
 	Embedding  []byte             // raw embedding, if it was requested
 	Backbone   *backbone.Backbone // computed Embedding
-	Elapsed    time.Duration      // time spent in the backbone and the head
-	Err        error              // why the photo was not classified; then only Path is set
+	Elapsed    time.Duration      // time spent in the backbone, the head and the detector
+	// Boxes are the objects that the workspace's detector found, best first; it is nil without a
+	// detector. Label, Score, Top, Box and Embedding are then those of the largest object. Without an
+	// object, Label is "", Box is zero and Unknown is true.
+	Boxes []Boxed
+	Box   dataset.Box
+	Err   error // why the photo was not classified; then only Path is set
+}
+
+// A Boxed is the classification of an object in a photo.
+type Boxed struct {
+	Label       string      `json:"label"`
+	Score       float64     `json:"score"` // score of Label, 0…1
+	Top         []Score     `json:"top"`   // the best classes, best first
+	Box         dataset.Box `json:"box"`
+	Object      string      `json:"object"`       // label that the detector gave it
+	ObjectScore float32     `json:"object_score"` // score that the detector gave it, 0…1
+	Unknown     bool        `json:"-"`            // as in Result
+	Embedding   []byte      `json:"-"`            // as in Result
 }
 
 // A Score is a class and its probability.
@@ -48,10 +68,23 @@ func (r Result) MarshalJSON() ([]byte, error) {
 		Device     string  `json:"device"`
 		MS         float64 `json:"ms"`
 		Generation uint64  `json:"generation,omitempty"`
-	}{r.Path, r.Label, r.Score, r.Top, r.Device, milliseconds(r.Elapsed), r.Generation})
+		Boxes      []Boxed `json:"boxes,omitzero"` // an empty list is not omitted
+	}{r.Path, r.Label, r.Score, r.Top, r.Device, milliseconds(r.Elapsed), r.Generation, r.Boxes})
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// Answer returns the result for the raw output of a model, with the label none for unknown things. It
+// sets what [Rank] sets.
+func Answer(ctx context.Context, s *infer.Scorer, m *infer.Scratch, raw []byte, none string, top int) (Result, error) {
+	scores, err := s.Scores(ctx, m, raw)
+	if err != nil {
+		return Result{}, err
+	}
+	r := Rank(s.Labels, scores, top)
+	r.Unknown = r.Unknown || r.Label == none
+	return r, nil
+}
 
 // Rank returns the result for scores, one for each label. Top has the best classes, best first:
 // at most top of them, or all if top is 0. Rank sets only Label, Score, Top and Unknown.

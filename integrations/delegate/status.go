@@ -42,7 +42,7 @@ var statuses = []struct {
 	{C.IMPRINT_NO_CLASSES, []error{imprint.ErrNoClasses}},
 	{C.IMPRINT_NO_PHOTOS, []error{imprint.ErrNoPhotos}},
 	{C.IMPRINT_NOTHING_TO_UNDO, []error{imprint.ErrNothingToUndo}},
-	{C.IMPRINT_OTHER_SETTINGS, []error{imprint.ErrOtherBackbone, imprint.ErrOtherResize}},
+	{C.IMPRINT_OTHER_SETTINGS, []error{imprint.ErrOtherBackbone, imprint.ErrOtherResize, imprint.ErrOtherDetector}},
 	{C.IMPRINT_LOCKED, []error{imprint.ErrLocked}},
 	{C.IMPRINT_BAD_ARGUMENT, []error{handle.ErrArgument, handle.ErrClosed, host.ErrOption, imprint.ErrLabel, imprint.ErrUnknown, imprint.ErrNoOwnClasses, dataset.ErrNoLabel}},
 }

@@ -104,6 +104,7 @@ type Input struct {
 	Image    image.Image
 	File     *dataset.File
 	Prepared *Prepared
+	Box      dataset.Box // the part of Image or File to embed; zero means all
 }
 
 // Prepared is a photo that has been decoded and resized for a backbone.
@@ -136,11 +137,21 @@ func (r *Runner) load(mode dataset.Resize, in Input) error {
 		}
 		copy(r.RGB(), got.rgb)
 		return nil
+	case in.File != nil && in.Box != (dataset.Box{}):
+		return r.resizer.Read(r.RGB(), in.File.Within(in.Box))
 	case in.File != nil:
 		return r.resizer.Read(r.RGB(), in.File)
 	}
-	return r.resizer.Resize(r.RGB(), in.Image)
+	return r.resizer.ResizeBox(r.RGB(), in.Image, in.Box)
 }
+
+// unreadable is the reason why a picture can't be decoded or resized.
+type unreadable struct{ error }
+
+func (e unreadable) Unwrap() error { return e.error }
+
+// IsUnreadable reports whether an error of [Pool.Run] is about the picture, not the backbone.
+func IsUnreadable(err error) bool { return errors.As(err, new(unreadable)) }
 
 // Run runs the backbone on one picture with the given number of threads. It calls use with the
 // raw output, which is valid until use returns, and with the time that the backbone took.
@@ -151,7 +162,7 @@ func (p *Pool) Run(ctx context.Context, threads int, mode dataset.Resize, in Inp
 	}
 	defer func() { p.idle <- r }()
 	if err := r.load(mode, in); err != nil {
-		return err
+		return unreadable{err}
 	}
 	start := time.Now()
 	raw, err := r.Embed(ctx)

@@ -80,10 +80,10 @@ func (e *Example) Disputed() bool {
 	return slices.ContainsFunc(e.Also, func(c Claim) bool { return c.Label != e.Label })
 }
 
-// Settle returns the example of a photo of which workspaces make these claims: the oldest of those
-// with the label that the rule chooses. Refuse chooses like Oldest. The result does not depend on
+// Settle returns the example of the photo or crop of e of which workspaces make these claims: the
+// oldest of those with the label that the rule chooses. Refuse chooses like Oldest. The result does not depend on
 // the order of the claims, each of which is of another workspace.
-func Settle(photo Digest, claims []Claim, rule fleet.Rule) Example {
+func Settle(of Example, claims []Claim, rule fleet.Rule) Example {
 	label := chosenLabel(claims, rule)
 	first := -1
 	for i, c := range claims {
@@ -92,7 +92,7 @@ func Settle(photo Digest, claims []Claim, rule fleet.Rule) Example {
 		}
 	}
 	c := claims[first]
-	e := Example{Label: c.Label, Photo: photo, Path: c.Path, Time: c.Time, Source: c.Source, Taken: c.Taken, Hash: c.Hash, From: c.From, Raw: c.Raw}
+	e := Example{Label: c.Label, Photo: of.Photo, Path: c.Path, Time: c.Time, Source: c.Source, Taken: c.Taken, Hash: c.Hash, From: c.From, Raw: c.Raw, Of: of.Of, Box: of.Box, Found: of.Found}
 	for i, c := range claims {
 		if i == first {
 			continue

@@ -41,7 +41,7 @@ func TestSettle(t *testing.T) {
 		var first Example
 		for i := range 20 {
 			r.Shuffle(len(tt.claims), reflect.Swapper(tt.claims))
-			e := Settle(Digest{7}, tt.claims, tt.rule)
+			e := Settle(Example{Photo: Digest{7}}, tt.claims, tt.rule)
 			if e.Label != tt.label || e.From != tt.from || e.Photo != (Digest{7}) {
 				t.Errorf("%s: got label %q of %s, want %q of %s", tt.name, e.Label, e.From, tt.label, tt.from)
 			}
@@ -53,7 +53,7 @@ func TestSettle(t *testing.T) {
 			} else if !reflect.DeepEqual(e, first) {
 				t.Errorf("%s: got %+v, in another order %+v", tt.name, e, first)
 			}
-			if again := Settle(Digest{7}, e.Claims(), tt.rule); !reflect.DeepEqual(again, e) {
+			if again := Settle(Example{Photo: Digest{7}}, e.Claims(), tt.rule); !reflect.DeepEqual(again, e) {
 				t.Errorf("%s: got %+v for the claims of %+v", tt.name, again, e)
 			}
 		}
