@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/live"
 )
@@ -51,7 +52,9 @@ type Photo struct {
 	SHA256 string    `json:"sha256"`
 	Source string    `json:"source"` // name of the camera, recording or file
 	Time   time.Time `json:"time"`   // when the photo was taken or, if unknown, added
-	path   string
+	// Box is the part of the photo that is the example, or nil if all of it is.
+	Box        *dataset.Box `json:"box,omitempty"`
+	path, file string       // of the photo's file, and its SHA-256
 }
 
 // Classes returns the current classes of the workspace.
@@ -122,7 +125,7 @@ func listClasses(ws *imprint.Workspace) *Classes {
 	for _, c := range ws.Classes() {
 		class := Class{Label: c.Label}
 		for _, p := range c.Photos {
-			v := Photo{SHA256: p.SHA256, Source: p.Source, Time: p.Taken, path: p.Path}
+			v := Photo{SHA256: p.SHA256, Source: p.Source, Time: p.Taken, Box: p.Box, path: p.Path, file: p.File}
 			if v.Source == "" {
 				v.Source = p.Path
 			}

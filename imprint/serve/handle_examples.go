@@ -115,8 +115,11 @@ func thumbnail(p *Photo) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if fmt.Sprintf("%x", photo.SHA256()) != p.SHA256 {
+	if fmt.Sprintf("%x", photo.SHA256()) != p.file {
 		return nil, errors.New("its file was replaced")
+	}
+	if p.Box != nil {
+		photo = photo.Within(*p.Box)
 	}
 	return photo.Thumbnail(thumbnailSide, dataset.Crop)
 }

@@ -23,10 +23,13 @@ type Result struct {
 	// Voted is the most frequent label of the last Options.Vote frames, or "" if most are
 	// unknown.
 	Voted string `json:"voted"`
+	// Boxes are the objects that the workspace's detector found; nil without a detector. Label, Score
+	// and Top are then those of the largest one.
+	Boxes []predict.Boxed `json:"boxes,omitzero"`
 }
 
 func newResult(p *picture, r predict.Result) Result {
-	v := Result{Frame: p.number, Label: r.Label, Score: r.Score, Unknown: r.Unknown, Top: r.Top, Generation: r.Generation, Device: r.Device, Captured: p.Captured}
+	v := Result{Frame: p.number, Label: r.Label, Score: r.Score, Unknown: r.Unknown, Top: r.Top, Generation: r.Generation, Device: r.Device, Captured: p.Captured, Boxes: r.Boxes}
 	if v.Top == nil {
 		v.Top = []predict.Score{}
 	}

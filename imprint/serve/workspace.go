@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/imprintkit/imprint/backbone"
@@ -69,9 +70,19 @@ func (o observed) embeddedBy(b *backbone.Backbone) bool {
 	return o.result.Embedding != nil && was.SHA256 == b.SHA256 && was.Embedding.Index == b.Embedding.Index
 }
 
-// add adds photos to a class. It embeds them unless the workspace's backbone has embedded all.
+// add adds photos to a class. It embeds them unless the workspace's backbone has embedded all. With a
+// detector, it adds the largest object in each, and skips photos without one.
 func (w *workspace) add(ctx context.Context, ws *imprint.Workspace, label, source string, photos []observed) (*imprint.Added, error) {
-	again := slices.ContainsFunc(photos, func(o observed) bool { return !o.embeddedBy(ws.Backbone()) })
+	detects := ws.Settings().Detector != nil
+	again := slices.ContainsFunc(photos, func(o observed) bool {
+		return !o.embeddedBy(ws.Backbone()) && !o.isEmpty() || detects != (o.result.Boxes != nil)
+	})
+	var empty []imprint.Skipped
+	if !again {
+		if photos, empty = withObjects(photos); len(photos) == 0 {
+			return nil, fmt.Errorf("add to %s: %w with an object: the detector finds nothing in %s", label, imprint.ErrNoPhotos, count(len(empty), "picture"))
+		}
+	}
 	var embedded []imprint.Observation
 	var items []dataset.Item
 	for _, o := range photos {
@@ -84,7 +95,7 @@ func (w *workspace) add(ctx context.Context, ws *imprint.Workspace, label, sourc
 			return nil, err
 		}
 		if !again {
-			embedded = append(embedded, imprint.Observation{Label: label, Photo: sumOf(photo), Path: path, Source: source, Taken: o.picture.Captured, Embedding: o.result.Embedding})
+			embedded = append(embedded, imprint.Observation{Label: label, Photo: sumOf(photo), Path: path, Source: source, Taken: o.picture.Captured, Box: o.result.Box, Found: detects, Embedding: o.result.Embedding})
 		} else {
 			items = append(items, dataset.Item{Label: label, Path: path, Content: photo, Source: source, Time: o.picture.Captured})
 		}
@@ -92,5 +103,9 @@ func (w *workspace) add(ctx context.Context, ws *imprint.Workspace, label, sourc
 	if again {
 		return ws.Add(ctx, items, imprint.AddOptions{})
 	}
-	return ws.AddObservations(ctx, embedded)
+	added, err := ws.AddObservations(ctx, embedded)
+	if added != nil {
+		added.Skipped = append(empty, added.Skipped...)
+	}
+	return added, err
 }
