@@ -23,9 +23,9 @@ func addCommand() *cli.Command {
 	own := []cli.Flag{
 		labelFlag("label the photos `NAME`", "the name of their folder"),
 		&cli.BoolFlag{Name: "recursive", Aliases: []string{"r"}, Usage: "with --label, also add the photos in subfolders that look like classes", DefaultText: "refuse such folders"},
-		listFlag(), frigateFlag(), negativeFlag(), unknownRateFlag(), noneFlag(), jsonFlag("what was added"),
+		listFlag(), annotationsFlag(), frigateFlag(), negativeFlag(), unknownRateFlag(), noneFlag(), jsonFlag("what was added"),
 	}
-	own = append(own, tubFlags()...)
+	own = append(append(own, tubFlags()...), croppingFlags()...)
 	return &cli.Command{
 		Name:      "add",
 		Usage:     "add photos of a class",
@@ -42,7 +42,11 @@ Examples:
    imprint add --negative ./photos/street    reject such things more often
    imprint add --label cone --tub ~/mycar/data --records 100:200
                                              from a Donkey Car's recording
-   imprint add --frigate clips/door          the dataset of a Frigate model`,
+   imprint add --frigate clips/door          the dataset of a Frigate model
+   imprint add --detector pets.tflite --detect cat --label tom ./photos/tom
+                                             only the cat in each photo
+   imprint add --annotations boxes.csv ./photos
+                                             the labeled boxes in photos`,
 		Flags:  withDevices(append(own, autoResizeFlag(), layoutFlag(), headFlag(), keepFlag(), compiledFlag())...),
 		Action: add,
 	}
@@ -68,7 +72,7 @@ func add(c *cli.Context) error {
 	}
 	others, left = append(others, none...), append(left, more...)
 	if len(others)+len(photos) == 0 || c.NArg() > 0 || c.IsSet("list") || c.IsSet("tub") {
-		found, more, err := findPhotos(c, c.String("label"), nil)
+		found, more, err := photosToAdd(c)
 		if err != nil {
 			return err
 		}
@@ -222,7 +226,7 @@ func warnOfTypos(c *cli.Context, before, now []imprint.Class) {
 // warnOfDepth warns if the classes of a folder have their photos only in several folders below, as if
 // the folder above the right one was given.
 func warnOfDepth(c *cli.Context, photos []dataset.Item) {
-	if c.String("label") != "" {
+	if c.String("label") != "" || c.String("annotations") != "" {
 		return
 	}
 	for _, dir := range c.Args().Slice() {

@@ -22,6 +22,8 @@ func classifyCommand() *cli.Command {
 		ArgsUsage: "PHOTO|DIR|- …",
 		Description: `Say what photos show, one line for each.
 
+In a workspace with a detector, each object that it finds has a line.
+
 Examples:
    imprint classify new.jpg
    imprint classify --top 3 --json ./photos
@@ -59,7 +61,7 @@ func classify(c *cli.Context) error {
 		if asJSON(c) {
 			return printJSON(c.App.Writer, r)
 		}
-		say(c, resultLine(r, top, verbose(c)))
+		say(c, resultLines(r, top, verbose(c))...)
 		return nil
 	}
 	best := top

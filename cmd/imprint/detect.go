@@ -157,6 +157,10 @@ func openLive(c *cli.Context, detector *predict.DetectOptions) (*live.Live, erro
 		l.Close()
 		return nil, fmt.Errorf("workspace %s: %w", dir, imprint.ErrNoClasses)
 	}
+	if l.Snapshot().Detector != nil {
+		l.Close()
+		return nil, hinted{usagef("--classify needs a workspace without a detector: %s has one", dir), "imprint classify finds and classifies the objects"}
+	}
 	for _, w := range l.Warnings() {
 		warn(c, "%s", w)
 	}

@@ -91,6 +91,7 @@ var hints = []struct {
 }{
 	{lostModel("backbone.tflite", "backbone-"), "name the model again with --backbone MODEL"},
 	{lostModel("template-", "twin-"), "name both models again with --compiled MODEL --uncompiled MODEL"},
+	{lostModel("detector-"), "copy the detector there again, or imprint retrain --detector MODEL"},
 	{lostModel("state.0", "state.1"), "imprint doctor shows the damage; if no copy of the folder is left, start again: imprint --workspace NEW add PHOTOS"},
 	{is(tpu.ErrFirmware), "fetch it with imprint models pull firmware; an installed libedgetpu includes it too"},
 	{is(imprint.ErrNeedsCompiled), "name both models with --compiled MODEL --uncompiled MODEL; the workspace keeps copies"},
@@ -104,6 +105,7 @@ var hints = []struct {
 	{is(imprint.ErrOtherResize), otherHint},
 	{is(imprint.ErrConflict), "remove the photo from one of them with imprint --workspace DIR remove PHOTO, or rename one of the classes; imprint merge --conflicts oldest chooses for you"},
 	{is(fleet.ErrAmbiguous), "give more of its path; imprint list -v shows the merged workspaces"},
+	{is(imprint.ErrOtherDetector), otherHint + "; imprint retrain --detector MODEL moves this one to another detector"},
 	{is(imprint.ErrOtherSettings), "choose how to write the new model with --head, --layout, --unknown, --none or --keep-classes"},
 	{is(imprint.ErrNoClasses), "add photos first: imprint add --label NAME PHOTOS; if you did so elsewhere, name that workspace with --workspace DIR"},
 	{is(imprint.ErrUnknownLabel), "imprint list shows the classes"},

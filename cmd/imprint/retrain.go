@@ -25,23 +25,24 @@ func retrainCommand() *cli.Command {
 		ArgsUsage: "[PHOTO|DIR …]",
 		Description: `Train the model again, with other settings or another backbone.
 
-Only another backbone needs the photos: it embeds them again from where they
-were added. If they have moved, name the folders that have them now.
+Only another backbone or detector needs the photos: it embeds them again from
+where they were added. If they have moved, name the folders that have them now.
 
 Examples:
    imprint retrain --backbone auto         the best backbone for these photos
+   imprint retrain --detector cats.tflite  crop the photos to what it finds
    imprint retrain --unknown 0.02          accept fewer other things
    imprint retrain --unknown off           always answer one of your classes
    imprint retrain --head lda --reload     and wait for a running imprint serve
    imprint retrain --layout coral          for pycoral's ImprintingEngine
    imprint retrain --compiled mobilenet_edgetpu.tflite \
       --uncompiled mobilenet.tflite        the last layer on the Edge TPU`,
-		Flags: withWorkspace(unknownRateFlag(), noneFlag(),
+		Flags: withWorkspace(append(croppingFlags(), unknownRateFlag(), noneFlag(),
 			&cli.BoolFlag{Name: "reload", Usage: "wait until a running imprint serve uses the new model", DefaultText: "no"},
-			&cli.BoolFlag{Name: "drop-missing", Category: advanced, Usage: "with another backbone, leave out photos that are missing or have changed", DefaultText: "fail"},
+			&cli.BoolFlag{Name: "drop-missing", Category: advanced, Usage: "with another backbone or detector, leave out photos that are missing, have changed or show no object", DefaultText: "fail"},
 			jsonFlag("the result (with --reload, two objects)"),
 			layoutFlag(), headFlag(), keepFlag(), compiledFlag(), uncompiledFlag(),
-			&cli.StringFlag{Name: "socket", Category: advanced, Usage: "with --reload, the server's Unix socket `FILE`", DefaultText: "serve.sock in the workspace"}),
+			&cli.StringFlag{Name: "socket", Category: advanced, Usage: "with --reload, the server's Unix socket `FILE`", DefaultText: "serve.sock in the workspace"})...),
 		Action: retrain,
 	}
 }
@@ -50,13 +51,13 @@ func retrain(c *cli.Context) error {
 	if c.IsSet("socket") && !c.Bool("reload") {
 		return usagef("--socket needs --reload")
 	}
-	to, moved, err := otherBackbone(c)
+	to, moved, err := otherModels(c)
 	if err != nil {
 		return err
 	}
 	start := time.Now()
 	err = change(c, func(ws *imprint.Workspace) (changed, error) {
-		was := ws.Backbone().Name
+		was, detector := ws.Backbone().Name, ws.Settings().Detector
 		dropped, err := trainAgain(c, ws, to, moved)
 		took := time.Since(start)
 		return changed{
@@ -65,6 +66,9 @@ func retrain(c *cli.Context) error {
 				unknown := unknownLine(s)
 				if now := ws.Backbone().Name; now != was {
 					lines[0] += fmt.Sprintf(", with %s instead of %s", plain(now), plain(was))
+				}
+				if to.Detector != nil {
+					lines[0] += detectorChange(detector, ws.Settings().Detector)
 				}
 				switch {
 				case c.Bool("reload"):
@@ -87,10 +91,11 @@ func retrain(c *cli.Context) error {
 	return reload(c)
 }
 
-// otherBackbone returns the backbone that --backbone names if it is not the workspace's, and photos
-// that may have moved. It then clears --backbone, so that the workspace opens with its own.
-func otherBackbone(c *cli.Context) (to imprint.Options, moved []dataset.Item, err error) {
-	given := text(c, "backbone") != ""
+// otherModels returns the backbone that --backbone names if it is not the workspace's, the detector that
+// --detector names, and photos that may have moved. It then clears both flags, so that the workspace
+// opens with its own.
+func otherModels(c *cli.Context) (to imprint.Options, moved []dataset.Item, err error) {
+	given := text(c, "backbone") != "" || c.IsSet("detector")
 	if c.NArg() > 0 && given {
 		if err := mustExist(c.Args().Slice()...); err != nil {
 			return to, nil, err
@@ -105,6 +110,12 @@ func otherBackbone(c *cli.Context) (to imprint.Options, moved []dataset.Item, er
 	dir, o, err := workspaceOptions(c)
 	if err != nil {
 		return to, nil, err
+	}
+	if to.Detector = o.Detector; to.Detector != nil {
+		if err := c.Set("detector", ""); err != nil {
+			return to, nil, err
+		}
+		o.Detector = nil
 	}
 	if o.Backbone != "" {
 		o.Existing = true
@@ -121,7 +132,7 @@ func otherBackbone(c *cli.Context) (to imprint.Options, moved []dataset.Item, er
 	}
 	if to.Backbone == "" {
 		if !given && (c.Bool("drop-missing") || c.NArg() > 0) {
-			return to, nil, usagef("photos are read only for another backbone: name one with --backbone")
+			return to, nil, usagef("photos are read only for another backbone or detector: name one with --backbone or --detector")
 		}
 	}
 	return to, moved, nil
@@ -158,7 +169,7 @@ func chooseAgain(c *cli.Context, moved []dataset.Item) error {
 	now := pathsNow(workspace(c), moved)
 	for _, class := range ws.Classes() {
 		for _, p := range class.Photos {
-			photos = append(photos, dataset.Item{Path: cmp.Or(now[p.SHA256], p.Path), Label: class.Label, Source: p.Source, Time: p.Taken})
+			photos = append(photos, dataset.Item{Path: cmp.Or(now[p.File], p.Path), Label: class.Label, Source: p.Source, Time: p.Taken, Box: boxOf(p)})
 		}
 	}
 	_, err = chooseBackbone(c, photos, ws.Settings().Resize)
@@ -168,9 +179,9 @@ func chooseAgain(c *cli.Context, moved []dataset.Item) error {
 // maxNamedMissing is the largest number of missing photos that are named one by one without --verbose.
 const maxNamedMissing = 20
 
-// trainAgain trains the workspace again, with the backbone in to if there is one.
+// trainAgain trains the workspace again, with the backbone and detector in to if there are any.
 func trainAgain(c *cli.Context, ws *imprint.Workspace, to imprint.Options, moved []dataset.Item) ([]imprint.Skipped, error) {
-	if to.Backbone == "" {
+	if to.Backbone == "" && to.Detector == nil {
 		return nil, ws.Retrain(c.Context, "")
 	}
 	show, clear := progress(c, "photo")
@@ -178,7 +189,11 @@ func trainAgain(c *cli.Context, ws *imprint.Workspace, to imprint.Options, moved
 	clear()
 	note(c, skippedLines(missing, verbose(c) || len(missing) <= maxNamedMissing)...)
 	if errors.Is(err, imprint.ErrMissing) {
-		err = hinted{err, "name the folder that has them now: imprint retrain --backbone " + shellQuote(to.Backbone) + " DIR; or leave them out with --drop-missing"}
+		again := "--backbone " + shellQuote(to.Backbone)
+		if to.Backbone == "" {
+			again = "--detector MODEL"
+		}
+		err = hinted{err, "name the folder that has them now: imprint retrain " + again + " DIR; or leave them out with --drop-missing"}
 	}
 	return missing, err
 }

@@ -340,40 +340,58 @@ func classLines(classes []imprint.Class, photos bool) []string {
 			continue
 		}
 		for _, p := range class.Photos {
-			lines = append(lines, fmt.Sprintf("    %.12s  %s", p.SHA256, p.Path))
+			line := fmt.Sprintf("    %.12s  %s", p.SHA256, p.Path)
+			if p.Box != nil {
+				line += " at " + p.Box.String()
+			}
+			lines = append(lines, line)
 		}
 	}
 	return lines
 }
 
-// resultLine returns the output for a classified photo: its class or, if top is more than 1, its
-// best classes.
-func resultLine(r predict.Result, top int, verbose bool) string {
+// resultLines returns the output for a classified photo, or for each object in it: its class or, if
+// top is more than 1, its best classes.
+func resultLines(r predict.Result, top int, verbose bool) []string {
 	decimals := 0
 	if verbose {
 		decimals = 1
 	}
+	var lines []string
+	for _, b := range r.Boxes {
+		answer := answerText(predict.Result{Label: b.Label, Score: b.Score, Top: b.Top, Unknown: b.Unknown}, top, decimals)
+		lines = append(lines, fmt.Sprintf("%s: %s (%s %s) at %s", r.Path, answer, plain(b.Object), percent(float64(b.ObjectScore), decimals), b.Box))
+	}
+	switch {
+	case r.Boxes == nil:
+		lines = []string{r.Path + ": " + answerText(r, top, decimals)}
+	case len(lines) == 0:
+		lines = []string{r.Path + ": nothing found"}
+	}
+	if verbose {
+		lines[0] += fmt.Sprintf(", in %s on %s", duration(r.Elapsed), r.Device)
+	}
+	return lines
+}
+
+// answerText returns the class of r or, if top is more than 1, its best classes.
+func answerText(r predict.Result, top, decimals int) string {
 	score := func(s predict.Score) string { return plain(s.Label) + " " + percent(s.Score, decimals) }
-	line := r.Path + ": "
 	switch {
 	case top > 1:
 		var parts []string
 		for _, s := range r.Top {
 			parts = append(parts, score(s))
 		}
-		line += strings.Join(parts, ", ")
+		return strings.Join(parts, ", ")
 	case r.Unknown:
-		line += cmp.Or(plain(r.Label), "unknown")
+		answer := cmp.Or(plain(r.Label), "unknown")
 		if i := slices.IndexFunc(r.Top, func(s predict.Score) bool { return s.Label != r.Label }); i >= 0 {
-			line += fmt.Sprintf(" (nearest: %s)", plain(r.Top[i].Label))
+			answer += fmt.Sprintf(" (nearest: %s)", plain(r.Top[i].Label))
 		}
-	default:
-		line += score(predict.Score{Label: r.Label, Score: r.Score})
+		return answer
 	}
-	if verbose {
-		line += fmt.Sprintf(", in %s on %s", duration(r.Elapsed), r.Device)
-	}
-	return line
+	return score(predict.Score{Label: r.Label, Score: r.Score})
 }
 
 // ranLine states how long a model ran, or the median of several runs.

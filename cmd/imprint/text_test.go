@@ -187,7 +187,7 @@ func TestResultLine(t *testing.T) {
 		{unknown, 1, true, "new.jpg: unknown (nearest: hat), in 2.0 ms on usb:1-2"},
 		{unknown, 2, false, "new.jpg: unknown 60 %, hat 30 %"},
 	} {
-		if got := resultLine(test.r, test.top, test.verbose); got != test.want {
+		if got := strings.Join(resultLines(test.r, test.top, test.verbose), "\n"); got != test.want {
 			t.Errorf("got %q, want %q", got, test.want)
 		}
 	}

@@ -30,6 +30,9 @@ func workspaceOptions(c *cli.Context) (dir string, o imprint.Options, err error)
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		return fail(hinted{fmt.Errorf("open workspace %s: it is not a folder", dir), "name a folder with --workspace DIR; it is created if needed"})
 	}
+	if o.Detector, err = detectorChoice(c); err != nil {
+		return fail(err)
+	}
 	o.Backbone, o.Embedding = text(c, "backbone"), text(c, "embedding")
 	o.Compiled, o.Uncompiled = c.String("compiled"), c.String("uncompiled")
 	if o.Compiled != "" && o.Uncompiled == "" {
