@@ -8,10 +8,8 @@ student gets no other outputs and no weights.
 
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
-import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 MODEL = "mobilenet_v1_0.25_128_quant.tflite"
 
@@ -19,8 +17,8 @@ MODEL = "mobilenet_v1_0.25_128_quant.tflite"
 def read(folder):
     """Returns the weights and the factors and offsets (bn) that Passes.forward takes, the class weights
     [256, 1001] and their bias."""
-    resolver = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    it = tf.lite.Interpreter(os.path.join(folder, MODEL), experimental_op_resolver_type=resolver)
+    resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    it = Interpreter(os.path.join(folder, MODEL), experimental_op_resolver_type=resolver)
     it.allocate_tensors()
     details = {d["index"]: d for d in it.get_tensor_details()}
 

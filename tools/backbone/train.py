@@ -9,10 +9,13 @@ Every step cuts new views from the photos, and both networks get the same pixels
   embedding  the mean over the positions, divided by its own standard deviation.
   scores     the 1001 class scores that the teacher's last layer computes from each embedding: Kullback-Leibler
              divergence at temperature 2.
+  neighbors  how similar a view is to the latest views of other photos, compared with what the strong teacher finds
+             for their photos (see Neighbors). This loss is optional; strong.py prepares it.
 
 Near the end, weights and activations are rounded as in the finished model. At the very end, batch normalization is
 folded into the weights and training continues on the folded weights. Schedules follow the clock: a busy machine takes
-no longer, but produces a weaker model. --resume continues a run that was stopped.
+no longer, but produces a weaker model. With --steps, they follow the number of steps. --resume continues a run that was stopped;
+--start begins a new run from the weights of another one.
 """
 
 import argparse
@@ -34,25 +37,45 @@ import teacher
 class Store:
     """The photos that photos.py decoded. at holds the address, height and width of each."""
 
-    def __init__(self, folder, shares):
-        self.files, at, self.source = [], [], []
-        names = sorted(p.stem for p in Path(folder).glob("*.npy"))
+    def __init__(self, folder, shares, similar=False):
+        self.files, at, self.source, strong = [], [], [], []
+        names = sorted(p.stem for p in Path(folder).glob("*.u8"))
         self.names = [n for n in names if n != "held"]
         for n in self.names + ["held"]:
             index = np.load(Path(folder) / (n + ".npy"))
-            self.files.append(np.fromfile(Path(folder) / (n + ".u8"), np.uint8))
+            self.files.append(np.memmap(Path(folder) / (n + ".u8"), np.uint8, "r"))
             index[:, 0] += self.files[-1].ctypes.data
             at.append(index)
             self.source += [n] * len(index)
+            file = Path(folder) / (n + ".strong.npy")
+            strong.append(np.load(file) if similar and file.exists() else np.zeros((len(index), 0), np.int8))
         self.at, self.source = np.ascontiguousarray(np.concatenate(at)), np.array(self.source)
         self.held = np.flatnonzero(self.source == "held")
         self.sums = np.cumsum(sum((self.source == n) * (shares.get(n, 1) / (self.source == n).sum()) for n in self.names))
+        self.taught = np.concatenate([np.full(len(x), x.shape[1] > 0) for x in strong])
+        self.strong = np.zeros((len(self.taught), 256), np.float16)
+        if self.taught.any():
+            self.strong[self.taught] = standard(np.concatenate([x for x in strong if x.shape[1]]))
         print({n: int((self.source == n).sum()) for n in self.names + ["held"]}, flush=True)
 
     def draw(self, rng, n):
         """Returns four photos and a layout (Mode in views.cc) for each of n views."""
         index = np.searchsorted(self.sums, rng.random((n, 4)) * self.sums[-1], "right")
         return index, rng.choice(5, n, p=[0.5, 0.1, 0.15, 0.15, 0.1])
+
+
+def standard(x):
+    """Returns embeddings with every channel centered and divided by its standard deviation, as float16 vectors of
+    length 1 with the 256 dimensions of the largest variance."""
+    part = x[:: max(1, len(x) // 20000)].astype(np.float32)
+    mean, spread = part.mean(0), part.std(0) + 0.05 * part.std()
+    part = (part - mean) / spread
+    axes = np.linalg.eigh(part.T @ part)[1][:, -256:]
+    out = np.empty((len(x), 256), np.float16)
+    for i in range(0, len(x), 4096):
+        v = ((x[i : i + 4096] - mean) / spread) @ axes
+        out[i : i + 4096] = v / np.linalg.norm(v, axis=1, keepdims=True)
+    return out
 
 
 class Teacher:
@@ -86,21 +109,70 @@ class Views:
         self.seen = 0
         self.views = np.empty((self.KEPT, *passes.input.shape[1:]), np.uint8)
         self.maps = np.empty((self.KEPT, passes.places, 256), np.float16)
+        self.photos = np.empty(self.KEPT, int)
 
     def next(self, rng):
-        """Loads the next batch and returns the teacher's output for it."""
+        """Loads the next batch. Returns the teacher's output for it, and the photo of each view, or -1 if the view does
+        not show a single photo with an embedding of the strong teacher."""
         p, n = self.passes, self.new if self.seen >= self.passes.batch else self.passes.batch
         old = rng.integers(min(self.seen, self.KEPT), size=p.batch - n) if n < p.batch else np.zeros(0, int)
         p.input[n:] = self.views[old]
         p.input[n:] -= 128
         p.input[n:] /= 128
-        p.make_views(self.store.at, *self.store.draw(rng, n), int(rng.integers(1 << 62)))
+        index, modes = self.store.draw(rng, n)
+        p.make_views(self.store.at, index, modes, int(rng.integers(1 << 62)))
+        photos = np.where((modes == 0) & self.store.taught[index[:, 0]], index[:, 0], -1)
+        photos = np.concatenate([photos, self.photos[old]])
         want = np.concatenate([self.t.teach(p, n), self.maps[old].astype(np.float32)])
         to = np.arange(self.seen, self.seen + n) % self.KEPT
         self.views[to] = p.input[:n] * 128 + 128
         self.maps[to] = want[:n]
+        self.photos[to] = photos[:n]
         self.seen += n
-        return want
+        return want, photos
+
+
+class Neighbors:
+    """Compares the student's similarities with the strong teacher's, as SEED does (Fang et al., ICLR 2021): both give
+    each view a distribution over the latest views, the softmax of the cosines. The student's embedding is taken as
+    even.py scales and lowers it."""
+
+    KEPT, LOWER = 2048, 1.5
+
+    def __init__(self, store, t, weight, temperature):
+        self.store, self.weight, self.temperature = store, weight, temperature
+        factor = np.sqrt(t.pooled)
+        self.factor = factor / np.exp(np.log(factor).mean())
+        self.log_scale, self.seen = math.log(10), 0
+        self.got, self.photos = np.empty((self.KEPT, 256), np.float32), np.empty(self.KEPT, int)
+
+    def compare(self, y, photos):
+        """Returns the loss, the views that it compared, and the gradient with respect to their y. The first views only
+        fill the memory."""
+        plain = np.flatnonzero(photos >= 0)
+        photos, low = photos[plain], y[plain] * self.factor - self.LOWER
+        h = np.clip(low, 0, 6).mean(1)
+        size = np.linalg.norm(h, axis=1, keepdims=True) + 1e-6
+        u = h / size
+        loss, g = 0.0, 0.0
+        if self.seen >= self.KEPT:
+            same = photos[:, None] == self.photos
+            want = self.store.strong[photos].astype(np.float32) @ self.store.strong[self.photos].astype(np.float32).T / self.temperature
+            cosines, scale = u @ self.got.T, math.exp(self.log_scale)
+            want[same] = -1e4
+            cosines[same] = -1e4
+            kl, d = divergence(want, cosines * scale)
+            loss = float(kl.mean())
+            d *= self.weight / len(plain)
+            cosines[same] = 0
+            self.log_scale -= 0.05 * float(np.vdot(d, cosines)) * scale / self.weight
+            du = scale * (d @ self.got)
+            dh = (du - u * (u * du).sum(1, keepdims=True)) / size
+            g = ((low > 0) & (low < 6)) * (self.factor * dh / y.shape[1])[:, None]
+        to = np.arange(self.seen, self.seen + len(plain)) % self.KEPT
+        self.got[to], self.photos[to] = u, photos
+        self.seen += len(plain)
+        return loss, plain, g
 
 
 def divergence(want, got):
@@ -180,6 +252,25 @@ def agreement(a, b):
     return float(np.corrcoef((a @ a.T)[upper], (b @ b.T)[upper])[0, 1])
 
 
+def unfold(w, bias, passes, store, t, lower):
+    """Returns the parameters, means and variances of an unfolded network that computes the same as folded weights.
+    First it undoes even.py: it adds lower to the biases of the last layer and scales the channels to the teacher's."""
+    one, maps, got = np.ones(student.CHANNELS, np.float32), [], []
+    bias[-256:] += lower
+    for _ in held_views(passes, store):
+        maps.append(t.teach(passes, passes.batch))
+        got.append(passes.forward(w, np.concatenate([one, bias]), True, 0)[0])
+    spread = lambda maps: clipped(np.concatenate(maps), 0).mean(1).std(0) + 0.01
+    factor = spread(maps) / spread(got)
+    list(student.layers(w))[-1][:] *= factor
+    bias[-256:] *= factor
+    passes.make_views(store.at, *store.draw(np.random.default_rng(0), passes.batch), 0)
+    mean, variance = np.zeros_like(one), one
+    for _ in student.LAYERS:  # each pass corrects one more layer
+        _, mean, variance = passes.forward(w, np.concatenate([np.sqrt(variance + student.EPSILON), bias + mean]), False, 0)
+    return {"w": w, "gamma": np.sqrt(variance + student.EPSILON), "beta": bias + mean}, mean, variance
+
+
 def held_views(passes, store):
     """Loads and yields one view of every held-out photo, a batch at a time. The views are always the same."""
     for i in range(0, len(store.held) - passes.batch + 1, passes.batch):
@@ -204,13 +295,19 @@ def main():
     arg.add_argument("--round-from", type=float, default=0.9, help="when rounding starts, as a fraction of the time")
     arg.add_argument("--fold-from", type=float, default=0.95, help="when batch normalization is folded, as a fraction of the time")
     arg.add_argument("--every", type=float, default=180, help="seconds between evaluations")
+    arg.add_argument("--steps", type=int, default=0, help="end after this many steps instead of --minutes")
+    arg.add_argument("--threads", type=int, default=2)
+    arg.add_argument("--neighbors", type=float, default=0, help="weight of the loss neighbors")
+    arg.add_argument("--temperature", type=float, default=0.1, help="temperature of the strong teacher's cosines")
+    arg.add_argument("--start", help="folded weights, as even.py writes them, to begin from")
+    arg.add_argument("--lower", type=float, default=1.5, help="what even.py subtracted from the biases of these weights")
     arg.add_argument("--resume", action="store_true")
     arg.add_argument("--seed", type=int, default=1)
     a = arg.parse_args()
     os.makedirs(a.out, exist_ok=True)
     rng = np.random.default_rng(a.seed)
     library = student.compile_passes(a.out)
-    store, t = Store(a.photos, {k: float(v) for k, v in (x.split("=") for x in a.share)}), Teacher(a.models)
+    store, t = Store(a.photos, {k: float(v) for k, v in (x.split("=") for x in a.share)}, a.neighbors > 0), Teacher(a.models)
     validation = student.Passes(library, 100, 128, learns=False)
     t.measure(validation, store, rng)
     held, held_map = [], []
@@ -218,7 +315,7 @@ def main():
         held.append(views)
         held_map.append(t.teach(validation, validation.batch))
     held_map = np.concatenate(held_map)
-    pool = concurrent.futures.ThreadPoolExecutor(2)
+    pool = concurrent.futures.ThreadPoolExecutor(a.threads)
 
     state_file = os.path.join(a.out, "state")
     if a.resume:
@@ -228,8 +325,11 @@ def main():
         print("resuming at step", s["step"], flush=True)
     else:
         w = np.concatenate([rng.normal(0, math.sqrt(2 / r), (r, c)).astype(np.float32).ravel() for r, c in student.LAYERS])
-        p = {"w": w, "gamma": np.ones(student.CHANNELS, np.float32), "beta": np.zeros(student.CHANNELS, np.float32)}
-        s = {"p": p, "mean": np.zeros(student.CHANNELS, np.float32), "variance": np.ones(student.CHANNELS, np.float32), "step": 0,
+        mean, variance = np.zeros(student.CHANNELS, np.float32), np.ones(student.CHANNELS, np.float32)
+        p = {"w": w, "gamma": variance.copy(), "beta": mean.copy()}
+        if a.start:
+            p, mean, variance = unfold(*student.read(a.start), validation, store, t, a.lower)
+        s = {"p": p, "mean": mean, "variance": variance, "step": 0,
              "views": 0, "seconds": 0.0, "folded": False, "momentum": np.zeros_like(w), "adam": student.Adam()}
     p = s["p"]
     s["adam"].open(library)
@@ -239,6 +339,11 @@ def main():
         if s["folded"]:
             return p["w"], p["beta"]
         return student.fold(p["w"], np.concatenate([p["gamma"], p["beta"]]), s["mean"], s["variance"])
+
+    def save(path):
+        with open(path + ".tmp", "wb") as f:
+            pickle.dump(s, f)
+        os.replace(path + ".tmp", path)
 
     def evaluate(rounded):
         """Returns the three losses over the held-out photos, and the agreement of the pooled embeddings."""
@@ -253,19 +358,24 @@ def main():
         losses, _ = compare(y, held_map, t, a.weights, step)
         return [round(x, 4) for x in (*losses, agreement(clipped(y, step).mean(1), held_map.mean(1)))]
 
-    def half(views, rng, w, bn, step, first):
-        want = views.next(rng)
+    def part(views, near, rng, w, bn, step, first):
+        want, photos = views.next(rng)
         y, mean, variance = views.passes.forward(w, bn, s["folded"], step)
         losses, g = compare(y, want, t, a.weights, step)
+        if a.neighbors:
+            loss, plain, more = near.compare(y, photos)
+            g[plain] += more
+            losses += (loss,)
         return (*views.passes.backward(w, g, first), mean, variance, losses)
 
-    halves = [(Views(student.Passes(library, a.batch, a.size), store, t, a.reuse), r) for r in rng.spawn(2)]
+    parts = [(Views(student.Passes(library, a.batch, a.size), store, t, a.reuse), Neighbors(store, t, a.neighbors, a.temperature), r)
+             for r in rng.spawn(a.threads)]
     begun, last, recent = time.time() - s["seconds"], time.time(), []
     curve = open(os.path.join(a.out, "curve.jsonl"), "a")
     while True:
         now = time.time()
         s["seconds"] = now - begun
-        progress = s["seconds"] / (60 * a.minutes)
+        progress = s["step"] / a.steps if a.steps else s["seconds"] / (60 * a.minutes)
         if now - last > a.every or progress >= 1:
             last = now
             line = {"minutes": round(s["seconds"] / 60, 2), "cpu": round(time.process_time()), "size": a.size, "step": s["step"], "views": s["views"],
@@ -274,13 +384,12 @@ def main():
             print(json.dumps(line), file=curve, flush=True)
             print(line, flush=True)
             student.write(os.path.join(a.out, "weights.f32"), *finished())
-            with open(state_file + ".tmp", "wb") as f:
-                pickle.dump(s, f)
-            os.replace(state_file + ".tmp", state_file)
+            save(state_file)
             if progress >= 1:
                 break
         rounding = progress >= a.round_from
         if not s["folded"] and progress >= a.fold_from:
+            save(state_file + ".unfolded")
             p["w"], p["beta"] = [np.array(x) for x in finished()]
             p["gamma"] = np.ones(student.CHANNELS, np.float32)
             s["adam"], s["folded"] = student.Adam(), True
@@ -298,9 +407,9 @@ def main():
         step = student.ACTIVATION_SCALE if rounding else 0
         # The first layers converge early and their backward pass is slow, so they learn only from every fourth batch.
         first = 5 if s["step"] % 4 else 0
-        jobs = [pool.submit(half, *h, w, bn, step, first) for h in halves]
+        jobs = [pool.submit(part, *x, w, bn, step, first) for x in parts]
         found = [j.result() for j in jobs]
-        dw, dbn = (found[0][0] + found[1][0]) / 2, (found[0][1] + found[1][1]) / 2
+        dw, dbn = np.mean([f[0] for f in found], 0), np.mean([f[1] for f in found], 0)
         if s["folded"]:
             s["adam"].step(p, {"w": dw, "beta": np.ascontiguousarray(dbn[student.CHANNELS :])}, 3e-4 * max(1 - progress, 0) / (1 - a.fold_from))
         else:
@@ -312,9 +421,9 @@ def main():
             dw *= DEPTHWISE
             g = {"w": dw, "gamma": np.ascontiguousarray(dbn[: student.CHANNELS]), "beta": np.ascontiguousarray(dbn[student.CHANNELS :])}
             s["adam"].step(p, g, a.rate * slow)
-        recent.append([np.mean([f[4][i] for f in found]) for i in range(3)])
+        recent.append(np.mean([f[4] for f in found], 0))
         s["step"] += 1
-        s["views"] += 2 * a.batch
+        s["views"] += a.threads * a.batch
 
 
 if __name__ == "__main__":
