@@ -109,9 +109,9 @@ func eachClosePair(examples []Example, limit float64, f func(i, j int)) {
 	p := newPanels[int32](len(examples), (dim+1)/2)
 	squares, row := make([]int64, len(examples)), make([]int16, dim)
 	for i, e := range examples {
-		for k, v := range e.Unit[:dim] {
-			row[k] = roundFeature(v)
-			squares[i] += int64(row[k]) * int64(row[k])
+		setFeatures(row, e.Unit[:dim])
+		for _, v := range row {
+			squares[i] += int64(v) * int64(v)
 		}
 		setPairs(p, i, row)
 	}

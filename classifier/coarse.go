@@ -27,8 +27,23 @@ func roundFeatures(x []int16, unit []float64, sqrt bool, root []float64) {
 		squareRootsTo(root, unit)
 		unit = root
 	}
-	for i, v := range unit {
-		x[i] = roundFeature(v)
+	setFeatures(x, unit)
+}
+
+// setFeatures sets x to the rounded values of v.
+func setFeatures(x []int16, v []float64) {
+	n := roundBlocks(x, v)
+	for i, v := range v[n:] {
+		x[n+i] = roundFeature(v)
+	}
+}
+
+// addFeatures adds x, multiplied by sign, to sum, without rounding.
+func addFeatures(sign float64, x []int16, sum []float64) {
+	f := sign * featureStep
+	n := addFeaturesBlocks(f, x, sum)
+	for i, v := range x[n:] {
+		sum[n+i] += float64(v) * f
 	}
 }
 

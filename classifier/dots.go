@@ -7,6 +7,20 @@ package classifier
 // dot returns the inner product of a with the first len(a) values of b.
 func dot(a, b []float64) float64 {
 	b = b[:len(a)]
+	sum, n := dotBlocks(a, b)
+	if n == 0 {
+		sum, n = dotGo(a, b)
+	}
+	for i, v := range a[n:] {
+		sum += float64(v * b[n+i])
+	}
+	return sum
+}
+
+// dotGo returns the inner product of the first n values, as many as are in groups of eight.
+func dotGo(a, b []float64) (sum float64, n int) {
+	n = len(a) &^ 7
+	a, b = a[:n], b[:n]
 	var s0, s1, s2, s3, s4, s5, s6, s7 float64
 	for len(a) >= 8 {
 		s0 += float64(a[0] * b[0])
@@ -19,16 +33,14 @@ func dot(a, b []float64) float64 {
 		s7 += float64(a[7] * b[7])
 		a, b = a[8:], b[8:]
 	}
-	sum := ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
-	for i, v := range a {
-		sum += float64(v * b[i])
-	}
-	return sum
+	return ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7)), n
 }
 
 // axpy adds f·x to y.
 func axpy(f float64, x, y []float64) {
 	y = y[:len(x)]
+	n := axpyBlocks(f, x, y)
+	x, y = x[n:], y[n:]
 	for i, v := range x {
 		y[i] += float64(f * v)
 	}

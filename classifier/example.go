@@ -77,11 +77,12 @@ func squareRoots(x []float64) []float64 {
 
 // squareRootsTo is like squareRoots, and stores the result in y.
 func squareRootsTo(y, x []float64) {
-	for i, v := range x {
+	n := rootsBlocks(y, x)
+	for i, v := range x[n:] {
 		if v < 0 {
 			v = 0
 		}
-		y[i] = math.Sqrt(v)
+		y[n+i] = math.Sqrt(v)
 	}
 	Normalize(y)
 }

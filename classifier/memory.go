@@ -193,9 +193,7 @@ func (f *featureMemory) add(label string, x []int16, sign float64) {
 		sum = make([]float64, len(x))
 		f.sums[label] = sum
 	}
-	for i, v := range x {
-		sum[i] += float64(v) * (sign * featureStep) // without rounding
-	}
+	addFeatures(sign, x, sum)
 }
 
 // training prepares the examples of the current call, sorted.

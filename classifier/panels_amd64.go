@@ -4,8 +4,9 @@ package classifier
 
 import "golang.org/x/sys/cpu"
 
-// hasAVX512 and hasAVX2 report whether the processor can run the assembly.
+// hasVNNI, hasAVX512 and hasAVX2 report whether the processor can run the assembly.
 var (
+	hasVNNI   = hasAVX512 && cpu.X86.HasAVX512VNNI
 	hasAVX512 = cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW
 	hasAVX2   = cpu.X86.HasAVX2
 )
@@ -14,8 +15,15 @@ var (
 var (
 	multiply64    = fastest[float64](multiply64AVX512, multiply64AVX2, multiplyGo[float64])
 	multiply32    = fastest[float32](multiply32AVX512, multiply32AVX2, multiplyGo[float32])
-	multiplyPairs = fastest[int32](multiplyPairsAVX512, multiplyPairsAVX2, multiplyPairsGo)
+	multiplyPairs = fastest[int32](fastestPairs512(), multiplyPairsAVX2, multiplyPairsGo)
 )
+
+func fastestPairs512() multiplier[int32] {
+	if hasVNNI {
+		return multiplyPairsVNNI
+	}
+	return multiplyPairsAVX512
+}
 
 func fastest[T element](avx512, avx2, other multiplier[T]) multiplier[T] {
 	switch {
@@ -35,6 +43,9 @@ func multiply32AVX512(tile, a, b []float32, n int)
 
 //go:noescape
 func multiplyPairsAVX512(tile, a, b []int32, n int)
+
+//go:noescape
+func multiplyPairsVNNI(tile, a, b []int32, n int)
 
 func multiply64AVX2(tile, a, b []float64, n int) { eachQuarter(tile, a, b, n, quarter64AVX2) }
 

@@ -5,8 +5,8 @@
 // The routines fill a tile of 8 rows of 128 bytes. As in multiplyGo, no multiplication is fused
 // with an addition.
 
-// ROW512 adds the products of an element of a with all vectors of b, in Z16 and Z17, to the row in
-// s0 and s1.
+// The ROW macros add the products of an element of a with all vectors of b, in Z16 and Z17, to the
+// row in s0 and s1. VPDPWSSD multiplies and adds integers, which is exact.
 #define ROW512(BROADCAST, MULTIPLY, ADD, offset, v, t0, t1, s0, s1) \
 	BROADCAST offset(SI), v \
 	MULTIPLY  Z16, v, t0    \
@@ -14,7 +14,15 @@
 	ADD       t0, s0, s0    \
 	ADD       t1, s1, s1
 
-#define FILL512(BROADCAST, MULTIPLY, ADD, size) \
+#define ROW64(offset, v, t0, t1, s0, s1) ROW512(VBROADCASTSD, VMULPD, VADDPD, offset, v, t0, t1, s0, s1)
+#define ROW32(offset, v, t0, t1, s0, s1) ROW512(VBROADCASTSS, VMULPS, VADDPS, offset, v, t0, t1, s0, s1)
+#define ROWPAIRS(offset, v, t0, t1, s0, s1) ROW512(VPBROADCASTD, VPMADDWD, VPADDD, offset, v, t0, t1, s0, s1)
+#define ROWVNNI(offset, v, t0, t1, s0, s1) \
+	VPBROADCASTD offset(SI), v \
+	VPDPWSSD     Z16, v, s0    \
+	VPDPWSSD     Z17, v, s1
+
+#define FILL512(ROW, size) \
 	MOVQ tile_base+0(FP), DI \
 	MOVQ a_base+24(FP), SI   \
 	MOVQ b_base+48(FP), BX   \
@@ -40,14 +48,14 @@
 loop:            \
 	VMOVUPD (BX), Z16   \
 	VMOVUPD 64(BX), Z17 \
-	ROW512(BROADCAST, MULTIPLY, ADD, 0*size, Z18, Z20, Z21, Z0, Z1) \
-	ROW512(BROADCAST, MULTIPLY, ADD, 1*size, Z19, Z22, Z23, Z2, Z3) \
-	ROW512(BROADCAST, MULTIPLY, ADD, 2*size, Z18, Z20, Z21, Z4, Z5) \
-	ROW512(BROADCAST, MULTIPLY, ADD, 3*size, Z19, Z22, Z23, Z6, Z7) \
-	ROW512(BROADCAST, MULTIPLY, ADD, 4*size, Z18, Z20, Z21, Z8, Z9) \
-	ROW512(BROADCAST, MULTIPLY, ADD, 5*size, Z19, Z22, Z23, Z10, Z11) \
-	ROW512(BROADCAST, MULTIPLY, ADD, 6*size, Z18, Z20, Z21, Z12, Z13) \
-	ROW512(BROADCAST, MULTIPLY, ADD, 7*size, Z19, Z22, Z23, Z14, Z15) \
+	ROW(0*size, Z18, Z20, Z21, Z0, Z1) \
+	ROW(1*size, Z19, Z22, Z23, Z2, Z3) \
+	ROW(2*size, Z18, Z20, Z21, Z4, Z5) \
+	ROW(3*size, Z19, Z22, Z23, Z6, Z7) \
+	ROW(4*size, Z18, Z20, Z21, Z8, Z9) \
+	ROW(5*size, Z19, Z22, Z23, Z10, Z11) \
+	ROW(6*size, Z18, Z20, Z21, Z12, Z13) \
+	ROW(7*size, Z19, Z22, Z23, Z14, Z15) \
 	ADDQ $128, SI \
 	ADDQ $128, BX \
 	DECQ CX       \
@@ -119,15 +127,19 @@ loop:                   \
 
 // func multiply64AVX512(tile, a, b []float64, n int)
 TEXT ·multiply64AVX512(SB), NOSPLIT, $0-80
-	FILL512(VBROADCASTSD, VMULPD, VADDPD, 8)
+	FILL512(ROW64, 8)
 
 // func multiply32AVX512(tile, a, b []float32, n int)
 TEXT ·multiply32AVX512(SB), NOSPLIT, $0-80
-	FILL512(VBROADCASTSS, VMULPS, VADDPS, 4)
+	FILL512(ROW32, 4)
 
 // func multiplyPairsAVX512(tile, a, b []int32, n int)
 TEXT ·multiplyPairsAVX512(SB), NOSPLIT, $0-80
-	FILL512(VPBROADCASTD, VPMADDWD, VPADDD, 4)
+	FILL512(ROWPAIRS, 4)
+
+// func multiplyPairsVNNI(tile, a, b []int32, n int)
+TEXT ·multiplyPairsVNNI(SB), NOSPLIT, $0-80
+	FILL512(ROWVNNI, 4)
 
 // func quarter64AVX2(tile, a, b *float64, n int)
 TEXT ·quarter64AVX2(SB), NOSPLIT, $0-32

@@ -23,5 +23,9 @@ func implementations32() map[string]multiplier[float32] {
 }
 
 func implementationsOfPairs() map[string]multiplier[int32] {
-	return implementations[int32](multiplyPairsAVX512, multiplyPairsAVX2)
+	m := implementations[int32](multiplyPairsAVX512, multiplyPairsAVX2)
+	if hasVNNI {
+		m["AVX-512 VNNI"] = multiplyPairsVNNI
+	}
+	return m
 }

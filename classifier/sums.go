@@ -21,8 +21,9 @@ func Normalize(v []float64) float64 {
 	if norm == 0 {
 		return 0
 	}
-	for i, x := range v {
-		v[i] = roundToEven(x/norm*(1/grid)) * grid
+	rest := v[divideBlocks(v, norm):]
+	for i, x := range rest {
+		rest[i] = roundToEven(x/norm*(1/grid)) * grid
 	}
 	return norm
 }

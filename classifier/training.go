@@ -101,10 +101,7 @@ func (t *training) round() {
 	for i, e := range t.examples {
 		x := all[i*t.dim:][:t.dim:t.dim]
 		roundFeatures(x, e.Unit, t.sqrt, root)
-		sum := t.classMean[t.class[i]]
-		for j, v := range x {
-			sum[j] += float64(v) * featureStep // without rounding
-		}
+		addFeatures(1, x, t.classMean[t.class[i]])
 		t.x[i] = x
 	}
 }
@@ -116,9 +113,8 @@ func (t *training) row(i int, dst []float64) []float64 {
 		copy(dst, t.fine[i])
 		return dst
 	}
-	for j, v := range t.x[i] {
-		dst[j] = float64(v) * featureStep
-	}
+	clear(dst)
+	addFeatures(1, t.x[i], dst)
 	return dst
 }
 

@@ -1,0 +1,17 @@
+//go:build !amd64 || purego
+
+package classifier
+
+// There is no assembly, so these functions process no values.
+
+func dotBlocks(a, b []float64) (sum float64, n int) { return 0, 0 }
+
+func axpyBlocks(f float64, x, y []float64) int { return 0 }
+
+func divideBlocks(v []float64, norm float64) int { return 0 }
+
+func rootsBlocks(dst, v []float64) int { return 0 }
+
+func roundBlocks(x []int16, v []float64) int { return 0 }
+
+func addFeaturesBlocks(f float64, x []int16, y []float64) int { return 0 }

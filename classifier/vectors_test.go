@@ -1,0 +1,78 @@
+package classifier
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// TestVectors compares the functions on vectors, which may run assembly, with the formulas of single
+// values, for lengths around the size of a block.
+func TestVectors(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	special := []float64{0, math.Copysign(0, -1), 1, -1, 0x1p-16, -0x1p-16, 0x1.8p-15, 5e-324, 1 - 0x1p-53}
+	for n := range 100 {
+		x, y := make([]float64, n), make([]float64, n)
+		for i := range x {
+			x[i], y[i] = 2*r.Float64()-1, 2*r.Float64()-1
+			if r.IntN(4) == 0 {
+				x[i] = special[r.IntN(len(special))]
+			}
+		}
+		check := func(name string, got, want float64, i int) {
+			t.Helper()
+			if math.Float64bits(got) != math.Float64bits(want) {
+				t.Fatalf("%s of %d values: got %v at %d, want %v", name, n, got, i, want)
+			}
+		}
+		sum, from := dotGo(x, y)
+		for i := from; i < n; i++ {
+			sum += float64(x[i] * y[i])
+		}
+		check("dot", dot(x, y), sum, 0)
+
+		added, unit, root := append([]float64(nil), y...), append([]float64(nil), x...), make([]float64, n)
+		axpy(-1.7, x, added)
+		norm := Normalize(unit)
+		check("length", norm, math.Sqrt(dot(x, x)), 0)
+		squareRootsTo(root, x)
+		rooted := make([]float64, n)
+		for i, v := range x {
+			rooted[i] = math.Sqrt(max(v, 0))
+		}
+		length := math.Sqrt(dot(rooted, rooted))
+		rounded, sums := make([]int16, n), append([]float64(nil), y...)
+		setFeatures(rounded, x)
+		addFeatures(-1, rounded, sums)
+		for i, v := range x {
+			check("axpy", added[i], y[i]+float64(-1.7*v), i)
+			if norm > 0 {
+				check("Normalize", unit[i], math.RoundToEven(v/norm*0x1p32)*0x1p-32+0, i)
+			}
+			if length > 0 {
+				check("squareRootsTo", root[i], math.RoundToEven(rooted[i]/length*0x1p32)*0x1p-32+0, i)
+			}
+			if got, want := rounded[i], int16(min(math.RoundToEven(v*0x1p15), math.MaxInt16)); got != want {
+				t.Fatalf("setFeatures of %d values: got %d at %d, want %d", n, got, i, want)
+			}
+			check("addFeatures", sums[i], y[i]-float64(rounded[i])*0x1p-15, i)
+		}
+	}
+}
+
+func BenchmarkVectors(b *testing.B) {
+	x, y, f := make([]float64, 1024), make([]float64, 1024), make([]int16, 1024)
+	for i := range x {
+		x[i], y[i] = 1/float64(i+1), float64(i)/1024
+	}
+	for name, do := range map[string]func(){
+		"dot": func() { dot(x, y) }, "axpy": func() { axpy(0.5, x, y) }, "Normalize": func() { Normalize(x) },
+		"squareRootsTo": func() { squareRootsTo(y, x) }, "setFeatures": func() { setFeatures(f, x) }, "addFeatures": func() { addFeatures(1, f, y) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				do()
+			}
+		})
+	}
+}
