@@ -68,21 +68,6 @@ func gramOfFeatures(x [][]int16, dim int) lower {
 	return g
 }
 
-// columnsOfFeatures returns the columns of x as panels.
-func columnsOfFeatures(x [][]int16, dim int) *panels[float64] {
-	p := newPanels[float64](dim, len(x))
-	for g, group := range p.groups {
-		from, to := g*p.width, min((g+1)*p.width, dim)
-		for k, row := range x {
-			out := group[k*p.width:][:p.width]
-			for j, v := range row[from:to] {
-				out[j] = float64(v) * featureStep
-			}
-		}
-	}
-	return p
-}
-
 // setPairs sets vector i of p to row, with two values in each element.
 func setPairs(p *panels[int32], i int, row []int16) {
 	at, step := p.groups[i/p.width][i%p.width:], p.width

@@ -32,9 +32,8 @@ type training struct {
 	toMean   [][]float64 // inner products of examples with class means
 	meanGram lower       // inner products of class means
 
-	products   lower            // Σ x·xᵀ over all examples; nil if it is not known yet
-	columns    *panels[float64] // features of each dimension, set by combine
-	scatter    lower            // set by withinScatter
+	products   lower // Σ x·xᵀ over all examples; nil if it is not known yet
+	scatter    lower // set by withinScatter
 	layers     map[Method]*calibratedLayer
 	candidates []Candidate // the recipes that Auto compared
 }
@@ -240,14 +239,34 @@ func (t *training) prepareDual() {
 // combine returns weighted sums of the examples. Each row of factors has one factor per
 // example.
 func (t *training) combine(factors [][]float64) [][]float64 {
-	if t.columns == nil {
+	packed, sums := packRows[float64](factors, len(t.class)), newTable(len(factors), t.dim)
+	// Only as many dimensions as are in one group of panels are converted at a time. They fit in the
+	// cache.
+	part := newPanels[float64](packed.width, len(t.class))
+	for from := 0; from < t.dim; from += part.width {
+		to := min(from+part.width, t.dim)
+		t.setColumns(part.groups[0], part.width, from, to)
+		eachTile(packed, part, false, func(i, _ int, tile []float64) {
+			for r, sum := range sums[i:min(i+tileRows, len(sums))] {
+				copy(sum[from:to], tile[r*part.width:])
+			}
+		})
+	}
+	return sums
+}
+
+// setColumns sets vectors of a group of panels to the features of some dimensions.
+func (t *training) setColumns(group []float64, width, from, to int) {
+	for i := range t.class {
+		out := group[i*width:][:to-from]
 		if t.fine != nil {
-			t.columns = packColumns(t.fine, t.dim)
-		} else {
-			t.columns = columnsOfFeatures(t.x, t.dim)
+			copy(out, t.fine[i][from:to])
+			continue
+		}
+		for j, v := range t.x[i][from:to] {
+			out[j] = float64(v) * featureStep
 		}
 	}
-	return products(packRows[float64](factors, len(t.class)), t.columns)
 }
 
 // withinScatter returns Σ r·rᵀ over all examples, where r is an example minus its class mean.
