@@ -17,6 +17,7 @@ import (
 
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
+	"github.com/imprintkit/imprint/tpu/emulator/engine"
 )
 
 func main() {
@@ -128,7 +129,7 @@ Exit status: 0 success, 1 failure, 2 usage error, 4 damaged file,
 
 // newDevice returns the device that the flags describe.
 func newDevice(c *cli.Context, log, transcript io.Writer) (*emulator.Device, error) {
-	config := emulator.Config{Transcript: transcript}
+	config := emulator.Config{Transcript: transcript, Operator: engine.Operator}
 	switch c.String("speed") {
 	case "super":
 		config.Speed = tpu.SuperSpeed

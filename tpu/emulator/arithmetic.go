@@ -18,8 +18,12 @@ func (n *network) run(p *program, k *cached) error {
 		// Codes on the wire are unsigned already.
 		copy(t.data, p.inputs[i])
 	}
+	n.err = nil
 	for _, l := range n.layers {
 		l.run(n, l)
+	}
+	if n.err != nil {
+		return n.err
 	}
 	for i, t := range n.outs {
 		l := &p.executable.Outputs[i]

@@ -6,6 +6,9 @@
 // that it receives on the bus, not with the values in the registered files. The uncompiled model gives the order of the
 // layers. Without it the outputs are a fixed pattern: byte i of each output is 7i mod 256.
 //
+// How the chip computes some operators is not known, such as LOGISTIC and RESIZE_BILINEAR. Config.Operator computes
+// them, with the values of the uncompiled model.
+//
 // A Device is safe for concurrent use by multiple goroutines. It starts no goroutines: the submitter of a transfer does
 // the work.
 package emulator
@@ -15,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/tpu"
 )
 
@@ -31,7 +35,14 @@ type Config struct {
 	// Transcript, if not nil, receives a [tpu.TranscriptLine] for every transfer and port reset, in the order in which
 	// they end. Write errors are ignored.
 	Transcript io.Writer
+	// Operator prepares the operators that the emulator does not know how the chip computes; package engine has one. If it
+	// is nil, Register rejects models with such operators.
+	Operator OperatorFunc
 }
+
+// An OperatorFunc prepares an operator of a model's main graph, given by its index. It returns a function that computes
+// the operator's only output from those inputs that are not constants. The slices hold the bytes of tensors.
+type OperatorFunc func(m *tflite.Model, operator int) (run func(inputs [][]byte, output []byte) error, err error)
 
 // Device is an emulated accelerator.
 type Device struct {

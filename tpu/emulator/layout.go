@@ -3,14 +3,19 @@ package emulator
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
 // layout describes where a layer's weights are in the parameter stream. The stream consists of tiles. A tile holds the
 // weights of rows output channels, in blocks of 4 input channels. Each tile begins with a header. The header holds the
 // biases and, for a layer quantized per channel, the multipliers and zero points.
+//
+// If a RESHAPE splits the output channels, as in the class predictors of an SSD, the compiler may pad each group of
+// channels to a multiple of 4.
 type layout struct {
 	outputs, inputs, height, width int // shape of the filter; a depthwise filter has as many inputs as outputs
 	depthwise                      bool
+	group                          int // number of output channels of a group; without groups, the same as outputs
 	rows                           int // number of output channels of a tile
 	perChannel, bias               bool
 	// inputsFirst orders weights by block of input channels, then by filter position. By default filter position comes
@@ -44,10 +49,25 @@ func (l *layout) tile() int {
 
 func (l *layout) size() int { return up(l.tiles()*l.tile(), 64) }
 
-func (l *layout) tiles() int { return (l.outputs + l.rows - 1) / l.rows }
+func (l *layout) tiles() int { return (l.padded() + l.rows - 1) / l.rows }
+
+// padded returns the number of output channels with the padding of groups.
+func (l *layout) padded() int {
+	if l.group == l.outputs {
+		return l.outputs
+	}
+	return l.outputs / l.group * up(l.group, 4)
+}
+
+// place returns the tile of an output channel, and the row in the tile.
+func (l *layout) place(o int) (tile, row int) {
+	row = o/l.group*up(l.group, 4) + o%l.group
+	return row / l.rows, row % l.rows
+}
 
 func (l *layout) multiplierAt(o int) int {
-	return l.offset + o/l.rows*l.tile() + o%l.rows*4
+	tile, row := l.place(o)
+	return l.offset + tile*l.tile() + row*4
 }
 
 func (l *layout) biasAt(o int) int {
@@ -64,8 +84,8 @@ func (l *layout) zeroAt(o int) int {
 
 func (l *layout) weightAt(o, y, x, i int) int {
 	position, positions := y*l.width+x, l.height*l.width
-	row := o % l.rows
-	at := l.offset + o/l.rows*l.tile() + l.header()
+	tile, row := l.place(o)
+	at := l.offset + tile*l.tile() + l.header()
 	switch {
 	case l.depthwise:
 		return at + position*l.rows*4 + row*4 + row
@@ -123,25 +143,15 @@ func (l *layout) fits(stream, weights []byte, biases []int32) bool {
 	return true
 }
 
-// find searches the stream for the layer and sets the layout's order and offset. It starts at the offset given by
+// find searches the stream for the layer and sets the layout's order, group and offset. It starts at the offset given by
 // from. Only the bytes show which of several orders the compiler chose. Compilers may leave out biases that are all 0.
-func (l *layout) find(stream []byte, from int, weights []byte, biases []int32) bool {
-	zero := true
-	for _, b := range biases {
-		zero = zero && b == 0
-	}
+// groups holds the sizes that groups may have.
+func (l *layout) find(stream []byte, from int, weights []byte, biases []int32, groups []int) bool {
 	var forms []layout
-	for _, rows := range l.tileRows() {
-		for _, inputsFirst := range []bool{false, true} {
-			for _, bias := range []bool{true, false} {
-				if !bias && !zero || bias && biases == nil {
-					continue
-				}
-				f := *l
-				f.rows, f.inputsFirst, f.bias = rows, inputsFirst, bias
-				forms = append(forms, f)
-			}
-		}
+	for _, group := range groups {
+		f := *l
+		f.group = group
+		forms = f.appendForms(forms, biases)
 	}
 	try := func(offset int) bool {
 		for _, f := range forms {
@@ -164,15 +174,33 @@ func (l *layout) find(stream []byte, from int, weights []byte, biases []int32) b
 	return false
 }
 
+// appendForms appends the layouts that the compiler may have chosen for a layer with l's shape and group.
+func (l *layout) appendForms(forms []layout, biases []int32) []layout {
+	zero := !slices.ContainsFunc(biases, func(b int32) bool { return b != 0 })
+	for _, rows := range l.tileRows() {
+		for _, inputsFirst := range []bool{false, true} {
+			for _, bias := range []bool{true, false} {
+				if !bias && !zero || bias && biases == nil {
+					continue
+				}
+				f := *l
+				f.rows, f.inputsFirst, f.bias = rows, inputsFirst, bias
+				forms = append(forms, f)
+			}
+		}
+	}
+	return forms
+}
+
 // tileRows returns the numbers of rows that a tile may have.
 func (l *layout) tileRows() []int {
-	switch {
+	switch n := l.padded(); {
 	case l.depthwise:
 		return []int{4}
-	case l.outputs > 64:
+	case n > 64:
 		return []int{64}
-	case l.outputs > 4:
-		return []int{up(l.outputs, 16)}
+	case n > 4:
+		return []int{up(n, 16)}
 	}
 	return []int{4, 16}
 }

@@ -19,7 +19,8 @@ type network struct {
 	sums        []int32   // buffer for the accumulators of one position
 	prepared    bool      // the layers hold the parameters of version
 	version     int
-	haveStreams bool // some layer's parameters are sent with every run
+	haveStreams bool  // some layer's parameters are sent with every run
+	err         error // of a layer that Config.Operator computes, in the current run
 }
 
 // tensor is an array of unsigned bytes. A signed code q is stored as q XOR 80h.
@@ -66,7 +67,8 @@ type layer struct {
 // stage returns the stage of an output channel. A program has one stage for each tile of channels, or fewer if it loops
 // over tiles.
 func (l *layer) stage(o int) *stage {
-	return &l.stages[o/l.layout.rows*len(l.stages)/l.layout.tiles()]
+	tile, _ := l.layout.place(o)
+	return &l.stages[tile*len(l.stages)/l.layout.tiles()]
 }
 
 // window holds the size of a filter or pool, its strides and dilations, and the padding above and to the left of the
@@ -76,13 +78,13 @@ type window struct {
 }
 
 // newNetwork reads the layers between the program's inputs and outputs from the uncompiled model, and finds each in the
-// program.
-func newNetwork(uncompiled *tflite.Model, p *program) (*network, error) {
+// program. operator is Config.Operator.
+func newNetwork(uncompiled *tflite.Model, p *program, operator OperatorFunc) (*network, error) {
 	if len(uncompiled.Subgraphs) != 1 {
 		return nil, fmt.Errorf("uncompiled model has %d subgraphs, want 1", len(uncompiled.Subgraphs))
 	}
 	graph := &uncompiled.Subgraphs[0]
-	b := &builder{uncompiled: uncompiled, graph: graph, network: &network{tensors: make([]*tensor, len(graph.Tensors))}, program: p}
+	b := &builder{uncompiled: uncompiled, graph: graph, network: &network{tensors: make([]*tensor, len(graph.Tensors))}, program: p, operator: operator}
 	if err := b.connect(); err != nil {
 		return nil, err
 	}
@@ -107,7 +109,8 @@ type builder struct {
 	graph      *tflite.Subgraph
 	network    *network
 	program    *program
-	cached     int // offset at which the next layer's parameters are expected
+	operator   OperatorFunc // Config.Operator
+	cached     int          // offset at which the next layer's parameters are expected
 }
 
 // connect finds the uncompiled model's tensors for the executable's inputs and outputs. It matches them by name or, if

@@ -31,6 +31,25 @@ var operators = map[tflite.BuiltinOperator]func(*builder, *layer, *tflite.Operat
 
 // add appends the layer of operator i.
 func (b *builder) add(i int) error {
+	l, err := b.layer(i)
+	if err != nil {
+		return err
+	}
+	err = b.complete(l, &b.graph.Operators[i])
+	if errors.Is(err, errUnknownOperator) && b.operator != nil {
+		if l, err = b.layer(i); err == nil { // without the changes of complete
+			err = b.foreign(l, i)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	b.network.layers = append(b.network.layers, l)
+	return nil
+}
+
+// layer returns a layer with the tensors of operator i.
+func (b *builder) layer(i int) (*layer, error) {
 	op := &b.graph.Operators[i]
 	l := new(layer)
 	for _, in := range op.Inputs {
@@ -39,32 +58,69 @@ func (b *builder) add(i int) error {
 		}
 		t, err := b.tensor(in)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		l.in = append(l.in, t)
 	}
-	complete := operators[b.uncompiled.OperatorCodes[op.Opcode].Builtin]
-	if len(op.Outputs) != 1 || len(l.in) == 0 || complete == nil {
-		return errUnknownOperator
+	if len(op.Outputs) != 1 || len(l.in) == 0 {
+		return nil, errUnknownOperator
 	}
 	out, err := b.tensor(op.Outputs[0])
 	if err != nil {
-		return err
+		return nil, err
 	}
 	l.out = out
 	l.name = b.graph.Tensors[op.Outputs[0]].Name
+	return l, nil
+}
+
+// complete completes a layer whose arithmetic is known.
+func (b *builder) complete(l *layer, op *tflite.Operator) error {
+	f := operators[b.uncompiled.OperatorCodes[op.Opcode].Builtin]
+	if f == nil {
+		return errUnknownOperator
+	}
 	l.predicted.inZero = l.in[0].zero
-	activation, err := complete(b, l, op)
+	activation, err := f(b, l, op)
 	if err != nil {
 		return err
 	}
-	if err := l.predicted.bound(out.scale, out.zero, activation); err != nil {
+	if err := l.predicted.bound(l.out.scale, l.out.zero, activation); err != nil {
 		return err
 	}
 	l.stages = []stage{l.predicted}
-	b.network.sums = longer(b.network.sums, out.channels)
-	b.network.layers = append(b.network.layers, l)
+	b.network.sums = longer(b.network.sums, l.out.channels)
 	return nil
+}
+
+// foreign completes a layer that Config.Operator computes.
+func (b *builder) foreign(l *layer, i int) error {
+	f, err := b.operator(b.uncompiled, i)
+	if err != nil {
+		return err
+	}
+	inputs := make([][]byte, len(l.in))
+	for j, t := range l.in {
+		inputs[j] = make([]byte, t.elements)
+	}
+	l.run = func(n *network, l *layer) {
+		for j, t := range l.in {
+			t.codes(inputs[j], t.data)
+		}
+		if err := f(inputs, l.out.data); err != nil && n.err == nil {
+			n.err = fmt.Errorf("compute %q: %w", l.name, err)
+		}
+		l.out.codes(l.out.data, l.out.data)
+	}
+	return nil
+}
+
+// codes converts the codes of the tensor between the network's and TensorFlow Lite's.
+func (t *tensor) codes(to, from []byte) {
+	copy(to, from)
+	if t.signed {
+		flip(to)
+	}
 }
 
 // longer returns a buffer of at least n elements.
@@ -235,8 +291,13 @@ func (b *builder) convolution(l *layer, op *tflite.Operator, depthwise bool, s s
 		weights = slices.Clone(weights)
 		flip(weights)
 	}
-	if err := b.locate(l, y, weights, biases); err != nil {
-		return err
+	groups := b.groups(op.Outputs[0], y)
+	found := b.locate(l, y, weights, biases, groups)
+	if in, out := l.in[0], l.out; !found && in.height*in.width == 1 && out.height*out.width == 1 {
+		found = b.locate(l, y, y.trim(weights, s), biases, groups)
+	}
+	if !found {
+		return fmt.Errorf("the compiled model does not contain the weights of %q", l.name)
 	}
 	l.predicted.multiplier, l.predicted.weightZero = 1, 0
 	if !y.perChannel {
@@ -281,6 +342,20 @@ func newLayout(filter *tflite.Tensor, n int, depthwise bool) (*layout, error) {
 	return y, nil
 }
 
+// trim reduces the filter of a single pixel to the weights that meet the pixel, as the compiler may do. It returns them.
+func (l *layout) trim(weights []byte, s stride) (kept []byte) {
+	position := 0 // a filter without padding has only one
+	if s.padding == tflite.PaddingSame {
+		position = (l.height-1)/2*l.width + (l.width-1)/2
+	}
+	positions := l.height * l.width
+	for at := 0; at < len(weights); at += positions * l.inputs {
+		kept = append(kept, weights[at+position*l.inputs:][:l.inputs]...)
+	}
+	l.height, l.width = 1, 1
+	return kept
+}
+
 // biases returns the biases of an operator with a filter, or nil if the operator has none.
 func (b *builder) biases(op *tflite.Operator, outputs int) ([]int32, error) {
 	if len(op.Inputs) < 3 || op.Inputs[2] < 0 {
@@ -299,21 +374,38 @@ func (b *builder) biases(op *tflite.Operator, outputs int) ([]int32, error) {
 
 // locate finds a layer's weights and biases in the parameters that stay on the chip or, failing that, in the streamed
 // parameters.
-func (b *builder) locate(l *layer, y *layout, weights []byte, biases []int32) error {
+func (b *builder) locate(l *layer, y *layout, weights []byte, biases []int32, groups []int) bool {
 	stream := b.program.parameters
 	if c := b.program.caching; c != nil {
 		stream = c.executable.Parameters
 	}
 	l.layout = y
-	if y.find(stream, b.cached, weights, biases) {
+	if y.find(stream, b.cached, weights, biases, groups) {
 		b.cached = y.offset + y.size()
-		return nil
+		return true
+	}
+	if !y.find(b.program.executable.Parameters, 0, weights, biases, groups) {
+		return false
 	}
 	l.streamed, b.network.haveStreams = true, true
-	if !y.find(b.program.executable.Parameters, 0, weights, biases) {
-		return fmt.Errorf("the compiled model does not contain the weights of %q", l.name)
+	return true
+}
+
+// groups returns the numbers of output channels that the groups of a layer may have: all channels, and those that a
+// RESHAPE leaves together.
+func (b *builder) groups(out int32, y *layout) []int {
+	groups := []int{y.outputs}
+	for i := range b.graph.Operators {
+		op := &b.graph.Operators[i]
+		if b.uncompiled.OperatorCodes[op.Opcode].Builtin != tflite.OpReshape || !slices.Contains(op.Inputs, out) || len(op.Outputs) != 1 {
+			continue
+		}
+		shape := b.graph.Tensors[op.Outputs[0]].Shape
+		if n := len(shape); n > 0 && shape[n-1] > 0 && y.outputs%int(shape[n-1]) == 0 && !y.depthwise {
+			groups = append(groups, int(shape[n-1]))
+		}
 	}
-	return nil
+	return groups
 }
 
 // stride holds the padding, strides and dilations of a window.

@@ -80,7 +80,7 @@ func (d *Device) RegisterPackage(pkg *executable.Package, uncompiled *tflite.Mod
 		p.caching = caching
 		if uncompiled != nil {
 			var err error
-			if p.network, err = newNetwork(uncompiled, p); err != nil {
+			if p.network, err = newNetwork(uncompiled, p, d.config.Operator); err != nil {
 				return fmt.Errorf("%w: %w", ErrModel, err)
 			}
 		}

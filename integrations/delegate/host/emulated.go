@@ -11,6 +11,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
+	"github.com/imprintkit/imprint/tpu/emulator/engine"
 	"github.com/imprintkit/imprint/tpu/executable"
 )
 
@@ -45,7 +46,7 @@ func (b *emulatedBus) grow(n int) {
 	defer b.mu.Unlock()
 	for len(b.devices) < min(n, maxEmulated) {
 		port := tpu.Port{Bus: 1, Path: strconv.Itoa(len(b.devices) + 1)}
-		b.devices = append(b.devices, emulator.New(emulator.Config{Port: port, Application: true}))
+		b.devices = append(b.devices, emulator.New(emulator.Config{Port: port, Application: true, Operator: engine.Operator}))
 	}
 }
 
