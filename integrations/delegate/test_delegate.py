@@ -1,10 +1,9 @@
 """Test the delegate in Python with an emulated device.
 
-    python3 test_delegate.py --library LIBRARY --imprint PROGRAM --models FOLDER --twice MODEL --written MODEL --patterns FOLDER
+    python3 test_delegate.py --library LIBRARY --imprint PROGRAM --models FOLDER --twice MODEL --written MODEL
 
-The interpreter is ai-edge-litert or tflite-runtime, whichever is installed. The first FOLDER has Coral's models, compiled
-and uncompiled. The first MODEL has two compiled operators, and imprint has trained the second. The last FOLDER has the
-outputs of an emulated device without an uncompiled model; see the command testmodel.
+The interpreter is ai-edge-litert or tflite-runtime, whichever is installed. FOLDER has Coral's models, compiled and
+uncompiled. The first MODEL has two compiled operators (see the command testmodel), and imprint has trained the second.
 """
 
 import argparse
@@ -27,9 +26,8 @@ except ImportError:
 
 SMALL = 'mobilenet_v1_0.25_128_quant'
 EXTRACTOR = 'mobilenet_v1_1.0_224_quant_embedding_extractor'
-COMPUTED = [SMALL, 'mobilenet_v1_0.5_160_quant', EXTRACTOR, 'deeplabv3_mnv2_dm05_pascal_quant']
-# The emulator does not know how the chip computes some operators of these models. Their outputs are a pattern.
-PATTERN = ['movenet_single_pose_lightning_ptq', 'detect/ssdlite_v2_1class']
+MODELS = [SMALL, 'mobilenet_v1_0.5_160_quant', EXTRACTOR, 'deeplabv3_mnv2_dm05_pascal_quant',
+          'movenet_single_pose_lightning_ptq', 'detect/ssdlite_v2_1class']
 
 arguments = None
 
@@ -112,8 +110,8 @@ def standard_error():
 
 
 class Outputs(unittest.TestCase):
-    def test_computed(self):
-        cases = [(path(m, True), path(m)) for m in COMPUTED]
+    def test_bytes(self):
+        cases = [(path(m, True), path(m)) for m in MODELS if m in (SMALL, EXTRACTOR) or os.path.exists(path(m, True))]
         for model, uncompiled in [*cases, (arguments.twice, path(SMALL)), (arguments.written, path(EXTRACTOR))]:
             with self.subTest(model=model):
                 tensors = compiled_outputs(Interpreter(model))
@@ -124,19 +122,7 @@ class Outputs(unittest.TestCase):
                 i.invoke()
                 for t, want in zip(tensors, imprint_run(model, uncompiled, inputs, tensors)):
                     self.assertEqual(i.get_tensor(t).tobytes(), want, f'tensor {t}')
-
-    def test_pattern(self):
-        for name in PATTERN:
-            if not os.path.exists(path(name, True)):
-                continue
-            with self.subTest(model=name):
-                tensors = compiled_outputs(Interpreter(path(name, True)))
-                i = interpreter(path(name, True), delegate('pattern'))
-                set_inputs(i)
-                i.invoke()
-                for n, t in enumerate(tensors):
-                    with open(f'{arguments.patterns}/{os.path.basename(name)}.{n}', 'rb') as f:
-                        self.assertEqual(i.get_tensor(t).tobytes(), f.read(), f'tensor {t}')
+            print(f'{os.path.basename(model)}: {len(tensors)} tensors')
 
 
 class Failures(unittest.TestCase):
@@ -272,7 +258,7 @@ class Creation(unittest.TestCase):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in 'library', 'imprint', 'models', 'twice', 'written', 'patterns':
+    for name in 'library', 'imprint', 'models', 'twice', 'written':
         parser.add_argument('--' + name, required=True)
     parser.add_argument('--invokes', type=int, default=1000)
     parser.add_argument('--replugs', type=int, default=5)
