@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +47,12 @@ var (
 // Items are in the order of paths, and inside a folder in the byte order of their names.
 // If there are no photos, Walk returns no items and no error.
 func Walk(paths []string, label string) ([]Item, []Skipped, error) {
-	var w walker
+	return WalkContext(context.Background(), paths, label)
+}
+
+// WalkContext is like [Walk], but ends with the error of ctx when ctx is done.
+func WalkContext(ctx context.Context, paths []string, label string) ([]Item, []Skipped, error) {
+	w := walker{ctx: ctx}
 	label = norm.NFC.String(label)
 	for _, path := range paths {
 		info, err := os.Stat(path)
@@ -66,6 +72,9 @@ func Walk(paths []string, label string) ([]Item, []Skipped, error) {
 		default:
 			w.items = append(w.items, Item{Path: path, Label: label})
 		}
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
 	}
 	return w.items, w.skipped, nil
 }
@@ -73,7 +82,7 @@ func Walk(paths []string, label string) ([]Item, []Skipped, error) {
 // Subfolders returns the names of the folders in dir that contain photos, directly or in
 // subfolders. The names are in byte order. Walk uses them as labels if it is called without a
 // label.
-func Subfolders(dir string) ([]string, error) {
+func Subfolders(ctx context.Context, dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, inFile(dir, cause(err))
@@ -84,15 +93,16 @@ func Subfolders(dir string) ([]string, error) {
 		if mode, err := entryType(path, e); hidden(e.Name()) || thumbnails(e.Name()) || err != nil || !mode.IsDir() {
 			continue
 		}
-		var w walker
+		w := walker{ctx: ctx}
 		if w.tree(path, e.Name()); len(w.items) > 0 {
 			names = append(names, e.Name())
 		}
 	}
-	return names, nil
+	return names, ctx.Err()
 }
 
 type walker struct {
+	ctx     context.Context // when it is done, the walk ends
 	items   []Item
 	skipped []Skipped
 	root    string          // root of the current tree, with symbolic links resolved
@@ -156,6 +166,9 @@ func (w *walker) folder(dir, label string) {
 		return
 	}
 	for _, e := range entries {
+		if w.ctx.Err() != nil {
+			return
+		}
 		if hidden(e.Name()) {
 			continue
 		}

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -98,7 +99,7 @@ func TestWalkSkipsSystemFolders(t *testing.T) {
 	if len(skipped) != 2 || skipped[0].Path != filepath.Join(set, "__MACOSX") || skipped[1].Path != filepath.Join(set, "cat", "@eaDir") {
 		t.Errorf("got skipped %v, want __MACOSX and @eaDir", skipped)
 	}
-	if names, err := Subfolders(set); err != nil || !reflect.DeepEqual(names, []string{"cat", "dog"}) {
+	if names, err := Subfolders(t.Context(), set); err != nil || !reflect.DeepEqual(names, []string{"cat", "dog"}) {
 		t.Errorf("Subfolders: got %q, %v, want cat and dog", names, err)
 	}
 }
@@ -172,8 +173,23 @@ func TestWalkNoExtension(t *testing.T) {
 func TestSubfolders(t *testing.T) {
 	dir := write(t, map[string][]byte{"hat/a.jpg": nil, "shoes/deep/b.jpg": nil, "notes/c.txt": nil, ".git/d.jpg": nil, "e.jpg": nil})
 	symlink(t, "shoes", filepath.Join(dir, "boots"))
-	got, err := Subfolders(dir)
+	got, err := Subfolders(t.Context(), dir)
 	if want := []string{"boots", "hat", "shoes"}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+// TestWalkContext checks that an interrupted search ends with an error, not with part of the photos.
+func TestWalkContext(t *testing.T) {
+	dir := write(t, map[string][]byte{"hat/a.jpg": nil})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, label := range []string{"", "hat"} {
+		if items, _, err := WalkContext(ctx, []string{dir}, label); !errors.Is(err, context.Canceled) || items != nil {
+			t.Errorf("label %q: got %v, error %v, want %v", label, items, err, context.Canceled)
+		}
+	}
+	if names, err := Subfolders(ctx, dir); !errors.Is(err, context.Canceled) {
+		t.Errorf("got subfolders %q, error %v, want %v", names, err, context.Canceled)
 	}
 }

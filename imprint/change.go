@@ -17,7 +17,7 @@ func (w *Workspace) Remove(ctx context.Context, label string, paths []string) (i
 	if label == "" && len(paths) == 0 {
 		return 0, fmt.Errorf("remove: %w and no label given", ErrNoPhotos)
 	}
-	named, err := namePhotos(paths)
+	named, err := namePhotos(ctx, paths)
 	if err != nil {
 		return 0, fmt.Errorf("remove: %w", err)
 	}

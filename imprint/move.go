@@ -20,7 +20,7 @@ func (w *Workspace) Move(ctx context.Context, label string, paths []string) (mov
 	if err := CheckLabel(label); err != nil {
 		return 0, fmt.Errorf("move: %w", err)
 	}
-	named, err := namePhotos(paths)
+	named, err := namePhotos(ctx, paths)
 	if err != nil {
 		return 0, fmt.Errorf("move: %w", err)
 	}
@@ -58,7 +58,7 @@ type namedPhoto struct {
 	content        []store.Digest // digests of the readable files
 }
 
-func namePhotos(paths []string) ([]namedPhoto, error) {
+func namePhotos(ctx context.Context, paths []string) ([]namedPhoto, error) {
 	named := make([]namedPhoto, len(paths))
 	for i, path := range paths {
 		p := namedPhoto{path: path}
@@ -69,11 +69,14 @@ func namePhotos(paths []string) ([]namedPhoto, error) {
 		items := []dataset.Item{{Path: path}}
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			p.folder = true
-			if items, _, err = dataset.Walk([]string{path}, "-"); err != nil {
+			if items, _, err = dataset.WalkContext(ctx, []string{path}, "-"); err != nil {
 				return nil, err
 			}
 		}
 		for _, it := range items {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
 			if b, err := store.ReadFile(it.Path, dataset.DefaultLimits().MaxBytes); err == nil {
 				p.content = append(p.content, store.Sum(b))
 			}

@@ -163,7 +163,7 @@ func mustBeOneClass(c *cli.Context) error {
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 			continue
 		}
-		subfolders, err := dataset.Subfolders(dir)
+		subfolders, err := dataset.Subfolders(c.Context, dir)
 		if err != nil {
 			return err
 		}

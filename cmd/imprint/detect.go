@@ -243,5 +243,15 @@ func (p *pictureFolder) write(photo, suffix string, content []byte) error {
 	if err := os.MkdirAll(p.dir, 0o777); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(p.dir, name), content, 0o666)
+	// A full disk must not leave part of a picture, or of an earlier run's.
+	path := filepath.Join(p.dir, name)
+	staged := fmt.Sprintf("%s.%d.tmp", path, os.Getpid())
+	err := os.WriteFile(staged, content, 0o666)
+	if err == nil {
+		err = os.Rename(staged, path)
+	}
+	if err != nil {
+		os.Remove(staged)
+	}
+	return err
 }

@@ -119,7 +119,7 @@ func eval(c *cli.Context) error {
 // possibleSupport returns the numbers in support for which every class in the folder of photos has a
 // photo left to classify, or support if there are none.
 func possibleSupport(c *cli.Context, support []int) []int {
-	found, _, err := dataset.Walk(c.Args().Slice(), "")
+	found, _, err := dataset.WalkContext(c.Context, c.Args().Slice(), "")
 	if err != nil || len(found) == 0 {
 		return support // evalSet returns the error
 	}
@@ -207,7 +207,7 @@ func embedSet(c *cli.Context, dir, name string, ev *evaluated, support int) (*ev
 	if err := mustExist(dir); err != nil {
 		return fail(err)
 	}
-	found, left, err := dataset.Walk([]string{dir}, "")
+	found, left, err := dataset.WalkContext(c.Context, []string{dir}, "")
 	if err != nil {
 		return fail(err)
 	}

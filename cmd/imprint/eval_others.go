@@ -55,7 +55,7 @@ func evalOthers(c *cli.Context, set *evaluate.Set, b *backbone.Backbone, ev *eva
 		if !errors.Is(err, fs.ErrNotExist) {
 			return dataError{err}
 		}
-		items, left, err := dataset.Walk([]string{dir}, "other")
+		items, left, err := dataset.WalkContext(c.Context, []string{dir}, "other")
 		if err != nil {
 			return err
 		}

@@ -36,7 +36,7 @@ func frigatePhotos(c *cli.Context) (photos, none []dataset.Item, left []imprint.
 	if info, err := os.Stat(filepath.Join(dir, "dataset")); err == nil && info.IsDir() {
 		dir = filepath.Join(dir, "dataset")
 	}
-	found, skipped, err := dataset.Walk([]string{dir}, "")
+	found, skipped, err := dataset.WalkContext(c.Context, []string{dir}, "")
 	if err != nil {
 		return nil, nil, nil, err
 	}

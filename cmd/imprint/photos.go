@@ -56,7 +56,7 @@ func findPhotosIn(c *cli.Context, args []string, label string, missing *[]missin
 	if paths, err = existing(paths, missing); err != nil {
 		return nil, nil, err
 	}
-	walked, left, err := dataset.Walk(paths, label)
+	walked, left, err := dataset.WalkContext(c.Context, paths, label)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -138,7 +138,7 @@ func negatives(c *cli.Context) ([]dataset.Item, []imprint.Skipped, error) {
 	if err := mustExist(paths...); err != nil {
 		return nil, nil, err
 	}
-	found, left, err := dataset.Walk(paths, "negative")
+	found, left, err := dataset.WalkContext(c.Context, paths, "negative")
 	if err != nil {
 		return nil, nil, err
 	}

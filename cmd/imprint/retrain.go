@@ -100,7 +100,7 @@ func otherModels(c *cli.Context) (to imprint.Options, moved []dataset.Item, err 
 		if err := mustExist(c.Args().Slice()...); err != nil {
 			return to, nil, err
 		}
-		if moved, _, err = dataset.Walk(c.Args().Slice(), "?"); err != nil { // the workspace knows the labels
+		if moved, _, err = dataset.WalkContext(c.Context, c.Args().Slice(), "?"); err != nil { // the workspace knows the labels
 			return to, nil, err
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/imprintkit/imprint/backbone/builtin"
@@ -50,13 +51,13 @@ func backboneChoiceLine(choice *evaluate.BackboneChoice) string {
 }
 
 // modelLines returns the tables of imprint models list: backbones, and detectors.
-func modelLines(models []modelRow, timed bool) []string {
-	first := slices.IndexFunc(models, func(m modelRow) bool { return m.Detector })
-	detectors := [][]string{{"detector", "size", "", "compiled", "about"}}
-	for _, row := range modelTable(models[first:])[1:] {
+func modelLines(all []modelRow, timed bool) []string {
+	first := slices.IndexFunc(all, func(m modelRow) bool { return m.Detector })
+	detectors := [][]string{{"detector", "size", "", "compiled"}}
+	for _, row := range modelTable(all[first:])[1:] {
 		detectors = append(detectors, slices.Delete(row, 3, 5)) // no accuracy
 	}
-	models = models[:first]
+	models := all[:first]
 	rows := modelTable(models)
 	if timed {
 		for i := range rows {
@@ -70,14 +71,28 @@ func modelLines(models []modelRow, timed bool) []string {
 			rows[i] = slices.Insert(rows[i], 3, took)
 		}
 	}
-	return slices.Concat(table(rows, 0), []string{""}, table(detectors, 0))
+	return slices.Concat(described(rows, models), []string{""}, described(detectors, all[first:]))
+}
+
+// described returns a table with a row for each model, and a description below each.
+func described(rows [][]string, models []modelRow) []string {
+	var lines []string
+	for i, line := range table(rows, 0) {
+		lines = append(lines, strings.TrimRight(line, " "))
+		if i > 0 {
+			for _, about := range wrap(models[i-1].About, 98) {
+				lines = append(lines, "  "+about)
+			}
+		}
+	}
+	return lines
 }
 
 // modelTable returns a row of columns for each model, after the names of the columns.
 func modelTable(models []modelRow) [][]string {
-	rows := [][]string{{"model", "size", "", "clothing", "flowers", "compiled", "about"}}
+	rows := [][]string{{"model", "size", "", "clothing", "flowers", "compiled"}}
 	for _, m := range models {
-		row := []string{m.Name, "", "", "", "", "", m.About}
+		row := []string{m.Name, "", "", "", "", ""}
 		if m.Size > 0 {
 			row[1] = megabytes(m.Size)
 		}

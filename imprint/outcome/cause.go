@@ -5,6 +5,7 @@ import (
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/detect"
+	"github.com/imprintkit/imprint/backbone/kernels"
 	"github.com/imprintkit/imprint/backbone/models"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
@@ -34,7 +35,7 @@ const (
 var dataErrors = []error{
 	imprint.ErrCorrupt, pool.ErrInput, pool.ErrNotCompiled,
 	tflite.ErrCorrupt, tflite.ErrTooLarge, tflite.ErrUnsupported, tflite.ErrNoModel, predict.ErrLabels, predict.ErrNotClassifier, predict.ErrDetector,
-	detect.ErrNoDetector, backbone.ErrNoEmbedding, backbone.ErrInput, backbone.ErrUnsupportedOperator,
+	detect.ErrNoDetector, backbone.ErrNoEmbedding, backbone.ErrInput, backbone.ErrUnsupportedOperator, kernels.ErrInvalid,
 	classifier.ErrShape, classifier.ErrExamples, classifier.ErrRate, classifier.ErrNoHead, models.ErrContent, compiled.ErrCompiled, compiled.ErrUncompiled, modelfile.ErrNoTemplate,
 	executable.ErrCorrupt, executable.ErrTooLarge, executable.ErrUnsupported,
 	annotations.ErrFormat, detector.ErrPredictors,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/imprintkit/imprint/backbone/kernels"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/outcome"
@@ -22,6 +23,7 @@ func TestCauseOf(t *testing.T) {
 		{tpu.ErrNoDevice, outcome.Device},
 		{dataset.ErrDamaged, outcome.Data},
 		{imprint.ErrCorrupt, outcome.Data},
+		{kernels.ErrInvalid, outcome.Data},
 		{imprint.ErrUnknownLabel, outcome.Other},
 		{errors.Join(dataset.ErrDamaged, tpu.ErrNoDevice), outcome.Device},
 	} {

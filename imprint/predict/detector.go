@@ -35,10 +35,20 @@ type Detector struct {
 func NewDetector(model *detect.Detector, labels, only []string, min float64) (*Detector, error) {
 	for _, label := range only {
 		if !slices.Contains(labels, label) {
-			return nil, fmt.Errorf("load model %s: %w: %q", model.Name, ErrNoClass, label)
+			return nil, fmt.Errorf("load model %s: %w: %q is none of %s", model.Name, ErrNoClass, label, quoted(labels))
 		}
 	}
 	return &Detector{model, labels, only, min}, nil
+}
+
+// quoted lists labels, but not hundreds.
+func quoted(labels []string) string {
+	const most = 100
+	list := fmt.Sprintf("%q", labels[:min(len(labels), most)])
+	if more := len(labels) - most; more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	return list
 }
 
 // NewFinder returns a Finder with one user.

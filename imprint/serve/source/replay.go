@@ -25,7 +25,7 @@ var errNoPhotos = errors.New("no photos")
 // replay is the Source for the photos of a folder or tub, in order.
 type replay struct {
 	kind, dir string
-	find      func(dir string) ([]dataset.Item, error)
+	find      func(ctx context.Context, dir string) ([]dataset.Item, error)
 	loop      bool
 	rate      float64 // frames per second; 0 means as recorded
 	pace      pace
@@ -39,15 +39,15 @@ func newFolder(dir string, o Options) *replay {
 	if o.Rate == 0 {
 		o.Rate = defaultRate
 	}
-	return &replay{kind: "folder", dir: dir, loop: o.Loop, rate: o.Rate, find: func(dir string) ([]dataset.Item, error) {
-		items, _, err := dataset.Walk([]string{dir}, "-") // Walk requires a label; it is not used
+	return &replay{kind: "folder", dir: dir, loop: o.Loop, rate: o.Rate, find: func(ctx context.Context, dir string) ([]dataset.Item, error) {
+		items, _, err := dataset.WalkContext(ctx, []string{dir}, "-") // it requires a label; it is not used
 		return items, err
 	}}
 }
 
 // newTub returns a source that replays a Donkey Car tub, by default at the recorded rate.
 func newTub(dir string, o Options) *replay {
-	return &replay{kind: "tub", dir: dir, loop: o.Loop, rate: o.Rate, find: func(dir string) ([]dataset.Item, error) {
+	return &replay{kind: "tub", dir: dir, loop: o.Loop, rate: o.Rate, find: func(_ context.Context, dir string) ([]dataset.Item, error) {
 		t, err := dataset.OpenTub(dir)
 		if err != nil {
 			return nil, err
@@ -64,7 +64,7 @@ func (r *replay) Close() error { return nil }
 // Next implements Source. It skips files that are missing, damaged or not photos.
 func (r *replay) Next(ctx context.Context) (Frame, error) {
 	if r.items == nil {
-		items, err := r.find(r.dir)
+		items, err := r.find(ctx, r.dir)
 		if err == nil && len(items) == 0 {
 			err = fmt.Errorf("%s %s: %w", r.kind, r.dir, errNoPhotos)
 		}

@@ -1,6 +1,7 @@
 package handle
 
 import (
+	"context"
 	"fmt"
 	"image"
 	"math"
@@ -91,7 +92,7 @@ func (p *Photo) name(n int) string {
 
 // items returns the photos to add, and those that can't be read. Folders may be given by their paths.
 // If negative is set, labels are ignored.
-func items(photos []Photo, negative bool) (found []dataset.Item, skipped []imprint.Skipped, err error) {
+func items(ctx context.Context, photos []Photo, negative bool) (found []dataset.Item, skipped []imprint.Skipped, err error) {
 	for i := range photos {
 		p := &photos[i]
 		label := p.Label
@@ -109,7 +110,7 @@ func items(photos []Photo, negative bool) (found []dataset.Item, skipped []impri
 		case p.Path == "":
 			return nil, nil, fmt.Errorf("%w: %s has neither a path nor content nor pixels", ErrArgument, item.Path)
 		default:
-			walked, left, err := dataset.Walk([]string{p.Path}, label)
+			walked, left, err := dataset.WalkContext(ctx, []string{p.Path}, label)
 			if err != nil {
 				return nil, nil, err
 			}

@@ -126,11 +126,11 @@ func (w *Workspace) Add(ctx context.Context, photos, negatives []Photo, progress
 	if len(photos)+len(negatives) == 0 {
 		return nil, fmt.Errorf("%w: there are neither photos nor negatives", ErrArgument)
 	}
-	found, skipped, err := items(photos, false)
+	found, skipped, err := items(ctx, photos, false)
 	if err != nil {
 		return nil, err
 	}
-	others, more, err := items(negatives, true)
+	others, more, err := items(ctx, negatives, true)
 	if err != nil {
 		return nil, err
 	}
