@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -250,8 +251,13 @@ func (p *pictureFolder) write(photo, suffix string, content []byte) error {
 	if err == nil {
 		err = os.Rename(staged, path)
 	}
-	if err != nil {
-		os.Remove(staged)
+	if err == nil {
+		return nil
+	}
+	os.Remove(staged)
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		err = &fs.PathError{Op: "write", Path: path, Err: pathErr.Err} // not the temporary name
 	}
 	return err
 }

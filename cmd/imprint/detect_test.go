@@ -56,3 +56,25 @@ func TestDetectInterrupted(t *testing.T) {
 		t.Errorf("got pictures %v, want at least one", found)
 	}
 }
+
+// TestPictureFails checks that a picture that can't be written leaves no file, and keeps what was there.
+func TestPictureFails(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "a.1.jpg", "in"), 0o777); err != nil { // a picture can't replace a folder
+		t.Fatal(err)
+	}
+	p, err := newPictureFolder(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.write("a.png", "1", []byte("picture")); err == nil {
+		t.Error("a picture has replaced a folder")
+	}
+	if err := p.write("b.png", "1", []byte("picture")); err != nil {
+		t.Error(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if len(entries) != 2 || err != nil || entries[0].Name() != "a.1.jpg" || entries[1].Name() != "b.1.jpg" {
+		t.Errorf("got %v, %v, want a.1.jpg and b.1.jpg", entries, err)
+	}
+}

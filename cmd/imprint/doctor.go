@@ -72,8 +72,10 @@ func doctor(c *cli.Context) error {
 		if fix, ok := fixes[f.State]; ok {
 			found[i].Fix = fix
 		}
-		if f.State == "absent" {
-			found[i].Fix = "if you have none, nothing: imprint then uses the CPU. Otherwise " + f.Fix
+		if f.State == "absent" && !c.Bool("report") && !needsTPU(workspace(c)) {
+			found[i].Severity = tpu.Fine
+			found[i].Text += ": imprint runs on the CPU"
+			found[i].Fix = "nothing; or, to use one, " + f.Fix
 		}
 	}
 	problem := func(f tpu.Finding) bool { return f.Severity == tpu.Problem }

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/models"
+	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/serve"
 	"github.com/imprintkit/imprint/imprint/serve/source"
@@ -81,6 +84,16 @@ func serverErrors(h serve.Health) (texts []string) {
 		}
 	}
 	return texts
+}
+
+// needsTPU reports whether the model of the workspace in dir runs on an Edge TPU.
+func needsTPU(dir string) bool {
+	file, err := tflite.ReadModel(filepath.Join(dir, "model.tflite"))
+	if err != nil {
+		return false
+	}
+	m, err := tflite.Parse(file.Model)
+	return err == nil && backbone.Compiled(m)
 }
 
 // workspaceFinding reports on the workspace in dir. Its fix says what to do next.
