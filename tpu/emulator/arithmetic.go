@@ -300,17 +300,17 @@ func (n *network) mean(l *layer) {
 	}
 }
 
-// concatenate computes CONCATENATION of channels. All inputs have the same scale. concatenate converts it to the
-// output's scale.
+// concatenate computes CONCATENATION. All inputs have the same scale. concatenate converts it to the output's scale.
 func (n *network) concatenate(l *layer) {
 	s := &l.stages[0]
-	for position := range l.out.elements / l.out.channels {
-		to := l.out.data[position*l.out.channels:]
+	to := l.out.data
+	for block := range l.blocks {
 		for _, t := range l.in {
-			for c, v := range t.data[position*t.channels : (position+1)*t.channels] {
-				to[c] = s.requantize(int32(v) - s.inZero)
+			n := t.elements / l.blocks
+			for i, v := range t.data[block*n : (block+1)*n] {
+				to[i] = s.requantize(int32(v) - s.inZero)
 			}
-			to = to[t.channels:]
+			to = to[n:]
 		}
 	}
 }

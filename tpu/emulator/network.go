@@ -40,6 +40,7 @@ type layer struct {
 	in     []*tensor
 	out    *tensor
 	window window
+	blocks int // of a CONCATENATION: the number of blocks that each input has
 
 	// The fields from layout to channels are set for a layer with a filter.
 	layout   *layout

@@ -200,14 +200,26 @@ func (b *builder) reshape(l *layer, _ *tflite.Operator) (tflite.Activation, erro
 
 func (b *builder) concatenation(l *layer, op *tflite.Operator) (tflite.Activation, error) {
 	o := op.Options.Concatenation()
-	if axis := int(o.Axis); axis != -1 && axis != len(b.graph.Tensors[op.Outputs[0]].Shape)-1 {
+	shape, axis := b.graph.Tensors[op.Outputs[0]].Shape, int(o.Axis)
+	if axis < 0 {
+		axis += len(shape)
+	}
+	if axis < 0 || axis >= len(shape) {
 		return 0, errUnknownOperator
 	}
-	first := l.in[0]
+	l.blocks = 1
+	for _, n := range shape[:axis] {
+		l.blocks *= int(n)
+	}
+	first, total := l.in[0], 0
 	for _, t := range l.in {
-		if t.scale != first.scale || t.zero != first.zero || t.elements/t.channels != l.out.elements/l.out.channels {
+		if t.scale != first.scale || t.zero != first.zero || t.elements%l.blocks != 0 {
 			return 0, errUnknownOperator
 		}
+		total += t.elements
+	}
+	if total != l.out.elements {
+		return 0, errUnknownOperator
 	}
 	l.predicted.multiplier = first.scale * (1 / l.out.scale)
 	l.run = (*network).concatenate

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/imprintkit/imprint/backbone"
@@ -18,15 +19,26 @@ import (
 // TestModels runs models with operators that only package backbone computes, and compares all outputs of the compiled
 // operator with those of package backbone alone.
 func TestModels(t *testing.T) {
-	for _, name := range []string{"movenet_single_pose_lightning_ptq", "detect/ssdlite_v2_1class"} {
+	for name, operators := range map[string][]string{
+		"movenet_single_pose_lightning_ptq": {"LOGISTIC", "MUL", "RESIZE_BILINEAR", "SUB"},
+		"detect/ssdlite_v2_1class":          {"LOGISTIC"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			compiled, uncompiled := reference.Read(t, "models", name+"_edgetpu.tflite"), reference.Read(t, "models", name+".tflite")
 			if err := emulator.New(emulator.Config{}).Register(compiled, uncompiled); err == nil {
 				t.Error("the emulator alone accepted the model")
 			}
-			d := emulator.New(emulator.Config{Application: true, Log: t.Logf, Operator: engine.Operator})
+			var prepared []string
+			d := emulator.New(emulator.Config{Application: true, Log: t.Logf, Operator: func(m *tflite.Model, operator int) (func([][]byte, []byte) error, error) {
+				prepared = append(prepared, m.OperatorCodes[m.Subgraphs[0].Operators[operator].Opcode].Builtin.String())
+				return engine.Operator(m, operator)
+			}})
 			if err := d.Register(compiled, uncompiled); err != nil {
 				t.Fatal(err)
+			}
+			slices.Sort(prepared)
+			if got := slices.Compact(prepared); !slices.Equal(got, operators) {
+				t.Errorf("package engine computes %v, want %v", got, operators)
 			}
 			onDevice := run(t, compiled, pool.Options{Device: "tpu", USB: func() (tpu.Bus, error) { return emulator.NewBus(d), nil }, TPU: tpu.Options{Settle: -1}})
 			onCPU := run(t, compiled, pool.Options{Device: "cpu", Uncompiled: reference.Path(t, "models", name+".tflite")})
