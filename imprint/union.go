@@ -19,14 +19,14 @@ type union struct {
 	sources    []source
 	examples   []store.Example
 	at         map[store.Digest]int // index in examples
-	folders    map[string]string    // the folder of each source, as given, by its name
+	shown      map[string]string    // what conflicts call each source, by its name
 	duplicates int                  // photos of a source that an earlier source has too
 }
 
 // gather reads the workspaces one after another, without locks. It keeps of each only the photos
 // that the earlier ones do not have. It fails unless their embeddings can be mixed.
 func gather(ctx context.Context, target string, others []fleet.Source, merged *fleet.Merged) (*union, error) {
-	u := &union{target: target, at: make(map[store.Digest]int), folders: make(map[string]string)}
+	u := &union{target: target, at: make(map[store.Digest]int), shown: make(map[string]string)}
 	own, err := fleet.NameOf(target)
 	if err != nil {
 		return nil, err
@@ -43,6 +43,7 @@ func gather(ctx context.Context, target string, others []fleet.Source, merged *f
 			return nil, fmt.Errorf("workspace %s: %w", from.Dir, ErrNoClasses)
 		}
 		merged.Warnings = append(merged.Warnings, store.Warnings(s, damaged)...)
+		shown := cmp.Or(from.Name, from.Dir)
 		if from.Name == "" {
 			if from.Name, err = fleet.NameOf(from.Dir); err != nil {
 				return nil, err
@@ -51,7 +52,7 @@ func gather(ctx context.Context, target string, others []fleet.Source, merged *f
 		if from.Name == own {
 			from.Name = "" // what is merged into itself was added here
 		}
-		u.folders[from.Name] = from.Dir
+		u.shown[from.Name] = shown
 		u.sources = append(u.sources, source{from.Dir, s})
 		if err := u.sources[0].sameKind(u.sources[len(u.sources)-1]); err != nil {
 			return nil, err
@@ -188,7 +189,7 @@ func (u *union) conflict(e store.Example, claims []store.Claim, rule fleet.Rule)
 		c.Label = e.Label
 	}
 	for i, claim := range claims {
-		name, ok := u.folders[claim.From]
+		name, ok := u.shown[claim.From]
 		if !ok {
 			name = cmp.Or(claim.From, u.target)
 		}

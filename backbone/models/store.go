@@ -138,6 +138,12 @@ func (s Store) pull(ctx context.Context, p Published, progress func(done, total 
 	return path, nil
 }
 
+// Fetch downloads BaseURL/name to the file of that name in the Store, unless it is already there. It
+// behaves like Pull, for a file of which the caller knows the size and the SHA-256.
+func (s Store) Fetch(ctx context.Context, name string, size int64, sha256 string) (path string, err error) {
+	return s.pull(ctx, Published{Name: name, Size: size, SHA256: sha256, file: name, remote: name}, nil)
+}
+
 // Source returns the URL from which Pull downloads the named model, and the path at which
 // it stores the file. A file put there by hand counts as pulled.
 func (s Store) Source(name string) (url, path string, err error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +17,7 @@ import (
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/detector"
 	"github.com/imprintkit/imprint/imprint/fleet"
+	"github.com/imprintkit/imprint/imprint/fleet/mirror"
 	"github.com/imprintkit/imprint/imprint/modelfile"
 	"github.com/imprintkit/imprint/imprint/outcome"
 	"github.com/imprintkit/imprint/imprint/predict"
@@ -104,6 +106,9 @@ var hints = []struct {
 	{is(imprint.ErrOtherBackbone), otherHint + "; imprint retrain --backbone MODEL moves this one to another backbone"},
 	{is(imprint.ErrOtherResize), otherHint},
 	{is(imprint.ErrConflict), "remove the photo from one of them with imprint --workspace DIR remove PHOTO, or rename one of the classes; imprint merge --conflicts oldest chooses for you"},
+	{is(mirror.ErrToken), "the URL that imprint serve prints contains the token; give that URL, or --token TOKEN"},
+	{is(mirror.ErrNotTrained), "train a class there first, or leave the server out"},
+	{isCertificateError, "SSL_CERT_FILE=ca.pem imprint … trusts a certificate of your own"},
 	{is(fleet.ErrAmbiguous), "give more of its path; imprint list -v shows the merged workspaces"},
 	{is(imprint.ErrOtherDetector), otherHint + "; imprint retrain --detector MODEL moves this one to another detector"},
 	{is(imprint.ErrOtherSettings), "choose how to write the new model with --head, --layout, --unknown, --none or --keep-classes"},
@@ -139,6 +144,10 @@ const (
 
 func is(target error) func(error) bool {
 	return func(err error) bool { return errors.Is(err, target) }
+}
+
+func isCertificateError(err error) bool {
+	return errors.As(err, new(*tls.CertificateVerificationError))
 }
 
 func onDevice(err error) bool { return tpu.IsDeviceError(err) }

@@ -41,7 +41,9 @@ func TestScripts(t *testing.T) {
 			"lock":      lock,
 			"interrupt": interrupt,
 			"serve":     serveFiles,
-			"json":      checkJSON,
+
+			"serve-workspace": serveWorkspace,
+			"json":            checkJSON,
 		},
 		Condition: func(cond string) (bool, error) {
 			name, path, _ := strings.Cut(cond, ":")

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/fleet"
+	"github.com/imprintkit/imprint/imprint/fleet/mirror"
 )
 
 func mergeCommand() *cli.Command {
@@ -24,6 +27,7 @@ Examples:
    imprint merge ../car2/.imprint ../car3/.imprint      into this workspace
    imprint merge car1 car2 car3 -o fleet                into a new one
    imprint merge /mnt/cars -o fleet                     all workspaces in it
+   imprint merge --from http://car17:8230               a running imprint serve
 
 All workspaces need the same backbone. They are only read, and no photo is; the
 order does not matter. A photo in several workspaces counts once. If its labels
@@ -32,14 +36,18 @@ and --json list such photos. To take back one: imprint remove --from car2`,
 		Flags: withDevices(
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "make a new workspace in `DIR`", DefaultText: "add to the workspace"},
 			&cli.StringFlag{Name: "conflicts", Usage: "`RULE` for a photo with several labels: oldest, newest, majority or refuse", DefaultText: "the workspace's, or refuse"},
+			&cli.StringSliceFlag{Name: "from", Usage: "also merge the workspace of the imprint serve at `URL`; repeatable", DefaultText: "none"},
+			&cli.StringFlag{Name: "token", Usage: "show servers `TOKEN`, unless their URL ends in ?token=TOKEN", DefaultText: "none", EnvVars: []string{"IMPRINT_TOKEN"}},
 			unknownRateFlag(), noneFlag(), jsonFlag("what was added"), layoutFlag(), headFlag(), keepFlag()),
 		Action: merge,
 	}
 }
 
 func merge(c *cli.Context) error {
-	if err := needArgs(c, 1, -1); err != nil {
-		return err
+	if len(c.StringSlice("from")) == 0 {
+		if err := needArgs(c, 1, -1); err != nil {
+			return err
+		}
 	}
 	sources, err := sourcesOf(c.Args().Slice())
 	if err != nil {
@@ -65,6 +73,11 @@ func merge(c *cli.Context) error {
 		}
 		dir = output
 	}
+	copied, err := copyServers(c, len(sources) == 0 && workspaceAt(dir) != dir)
+	if err != nil {
+		return err
+	}
+	sources = append(sources, copied...)
 	ws, merged, err := imprint.Merge(c.Context, dir, sources, o)
 	if err != nil {
 		return showConflicts(c, err)
@@ -101,6 +114,32 @@ func showConflicts(c *cli.Context, err error) error {
 	}
 	detail(c, conflictLines(failed.Conflicts)...)
 	return err
+}
+
+// copyServers copies the workspaces of the servers that --from names into the cache, where the next
+// merge finds them again. With models, it also copies the models of the first.
+func copyServers(c *cli.Context, models bool) ([]fleet.Source, error) {
+	var sources []fleet.Source
+	for _, address := range c.StringSlice("from") {
+		server, err := mirror.New(address, c.String("token"), nil)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--from: %w", err)}
+		}
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return nil, fmt.Errorf("find the folder for copies of workspaces: %w", err)
+		}
+		sum := sha256.Sum256([]byte(server.Name()))
+		source, warning, err := server.Copy(c.Context, filepath.Join(cache, "imprint", "fleet", hex.EncodeToString(sum[:8])), models && len(sources) == 0)
+		if err != nil {
+			return nil, fmt.Errorf("merge: %w", err)
+		}
+		if warning != "" {
+			warn(c, "%s", warning)
+		}
+		sources = append(sources, source)
+	}
+	return sources, nil
 }
 
 // sourcesOf returns the workspaces that paths name. A path is a workspace, a folder with a workspace

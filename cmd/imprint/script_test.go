@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,8 @@ import (
 
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/serve"
 )
 
 // These are the script commands. If a command fails, its script fails.
@@ -296,6 +299,22 @@ func serveFiles(ts *testscript.TestScript, neg bool, args []string) {
 	server := httptest.NewServer(http.FileServer(http.Dir(ts.MkAbs(args[0]))))
 	ts.Defer(server.Close)
 	ts.Setenv("URL", server.URL)
+}
+
+// serve-workspace DIR TOKEN runs a server for a workspace and sets $URL to its address.
+func serveWorkspace(ts *testscript.TestScript, neg bool, args []string) {
+	ctx, cancel := context.WithCancel(context.Background())
+	server, err := serve.Open(ctx, ts.MkAbs(args[0]), imprint.Options{}, serve.Options{})
+	ts.Check(err)
+	listener, err := serve.ListenTCP("127.0.0.1:0", args[1])
+	ts.Check(err)
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx, listener) }()
+	ts.Defer(func() {
+		cancel()
+		ts.Check(<-done)
+	})
+	ts.Setenv("URL", "http://"+listener.Addr().String())
 }
 
 // json FILE KEY … checks that each line of FILE is one JSON object with exactly these keys in this

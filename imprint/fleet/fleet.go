@@ -5,6 +5,7 @@ package fleet
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
@@ -31,11 +32,14 @@ func NameOf(dir string) (string, error) {
 	return path, nil
 }
 
-// Matches reports whether text means the source of that name: it is the name, or the last elements
-// of its path.
+// Matches reports whether text means the source of that name: it is the name, the last elements of
+// its path, or the host in its URL.
 func Matches(name, text string) bool {
 	text = strings.TrimSuffix(filepath.ToSlash(text), "/")
 	name = filepath.ToSlash(name)
+	if at, err := url.Parse(name); err == nil && at.Hostname() == text && text != "" {
+		return true
+	}
 	return text != "" && (name == text || strings.HasSuffix(name, "/"+text))
 }
 
@@ -134,6 +138,19 @@ type Merged struct {
 	Conflicts  []Conflict          `json:"conflicts,omitempty"` // sorted by SHA-256
 	Warnings   []string            `json:"-"`                   // damage found in the workspaces
 	Estimate   classifier.Estimate `json:"estimate"`            // leave-one-out accuracy after the merge
+}
+
+// Files lists the files from which a program can copy a workspace: its state, and its models.
+type Files struct {
+	Generation uint64 `json:"generation"`
+	Files      []File `json:"files"` // the state first
+}
+
+// A File is a file of a workspace.
+type File struct {
+	Name   string `json:"name"`
+	Size   int64  `json:"size"` // in bytes
+	SHA256 string `json:"sha256"`
 }
 
 // A Contribution is what a workspace holds of another that was merged into it.

@@ -98,9 +98,14 @@ func (s *Server) respondBytes(w http.ResponseWriter, status int, contentType str
 	if h.Get("Cache-Control") == "" {
 		h.Set("Cache-Control", "no-store")
 	}
-	slow := time.Duration(len(b)) * time.Second / (64 << 10) // the client must read at least 64 KiB per second
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.http.timeouts.write + slow))
+	s.http.limitWriting(w, int64(len(b)))
 	w.WriteHeader(status)
 	w.Write(b)
 	return nil
+}
+
+// limitWriting makes a response of that size fail unless the client reads at least 64 KiB per second.
+func (l *httpLimits) limitWriting(w http.ResponseWriter, size int64) {
+	slow := time.Duration(size) * time.Second / (64 << 10)
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(l.timeouts.write + slow))
 }

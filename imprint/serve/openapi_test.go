@@ -129,6 +129,7 @@ func TestOpenAPI(t *testing.T) {
 	bare.call("GET", "/v1/result?wait=1", "", "", 204)
 	bare.call("GET", "/v1/frame.jpg", "", "", 404)
 	bare.call("GET", "/v1/model", "", "", 404)
+	bare.call("GET", "/v1/workspace", "", "", 404)
 	bare.call("POST", "/v1/teach", jsonType, `{"label":"a","action":"stop"}`, 409)
 	bare.call("POST", "/v1/frames", png, photo, 200)
 	bare.call("GET", "/v1/result", "", "", 200)
@@ -171,6 +172,9 @@ func TestOpenAPI(t *testing.T) {
 	c.call("GET", "/v1/openapi.json", "", "", 200)
 	c.call("GET", "/v1/model", "", "", 200)
 	c.call("GET", "/v1/labels", "", "", 200)
+	c.call("GET", "/v1/workspace", "", "", 200)
+	c.call("GET", "/v1/workspace/backbone.tflite", "", "", 200)
+	c.call("GET", "/v1/workspace/lock", "", "", 404)
 	var list Classes
 	if err := json.Unmarshal(c.call("GET", "/v1/classes", "", "", 200), &list); err != nil {
 		t.Fatal(err)

@@ -38,6 +38,8 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/reload", s.postReload},
 		{"GET", "/v1/model", s.getModel},
 		{"GET", "/v1/labels", s.getLabels},
+		{"GET", "/v1/workspace", s.getWorkspace},
+		{"GET", "/v1/workspace/{file}", s.getWorkspaceFile},
 	}
 }
 

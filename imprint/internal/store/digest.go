@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"os"
 )
 
 // A Digest is a SHA-256, written in hexadecimal as text. The zero Digest means that there is no
@@ -29,6 +30,32 @@ func SumFile(path string) (Digest, error) {
 	h := sha256.New()
 	_, err = io.Copy(h, f)
 	return Digest(h.Sum(nil)), err
+}
+
+// SumFile returns the digest and the size of a file of the workspace.
+func (s Store) SumFile(name string) (Digest, int64, error) {
+	f, sum, size, err := s.OpenSummed(name)
+	if err == nil {
+		f.Close()
+	}
+	return sum, size, err
+}
+
+// OpenSummed opens a file of the workspace, and returns the digest and the size of its content.
+func (s Store) OpenSummed(name string) (f *os.File, sum Digest, size int64, err error) {
+	if f, err = openRegular(s.Path(name)); err != nil {
+		return nil, Digest{}, 0, err
+	}
+	h := sha256.New()
+	size, err = io.Copy(h, f)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		f.Close()
+		return nil, Digest{}, 0, err
+	}
+	return f, Digest(h.Sum(nil)), size, nil
 }
 
 // String returns the digest in hexadecimal.

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -72,12 +73,32 @@ func (s Store) DropModels(states ...*State) {
 	entries, _ := os.ReadDir(s.Dir)
 	for _, e := range entries {
 		name := strings.TrimPrefix(e.Name(), ".") // the dot marks a temporary file of a killed process
-		model := name == BackboneFile
-		for _, prefix := range []string{backbonePrefix, compiledPrefix, uncompiledPrefix, detectorPrefix} {
-			model = model || strings.HasPrefix(name, prefix)
-		}
-		if model && !slices.Contains(keep, e.Name()) {
+		if isModel(name) && !slices.Contains(keep, e.Name()) {
 			os.Remove(s.Path(e.Name()))
 		}
 	}
+}
+
+// ModelFiles returns the names of the backbones, the detectors and the compiled and uncompiled models
+// in the folder, sorted.
+func (s Store) ModelFiles() (names []string) {
+	entries, _ := os.ReadDir(s.Dir)
+	for _, e := range entries {
+		if IsShared(e.Name()) && isModel(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// IsShared reports whether a name is that of a state file or of a model of a workspace, in which a
+// copy of the workspace consists.
+func IsShared(name string) bool {
+	return name == SlotFile(0) || name == SlotFile(1) || isModel(name) && strings.HasSuffix(name, ".tflite") && filepath.Base(name) == name
+}
+
+func isModel(name string) bool {
+	return name == BackboneFile || slices.ContainsFunc([]string{backbonePrefix, compiledPrefix, uncompiledPrefix, detectorPrefix}, func(prefix string) bool {
+		return strings.HasPrefix(name, prefix)
+	})
 }

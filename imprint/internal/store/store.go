@@ -60,7 +60,7 @@ func (s Store) Newest() (newest *State, damaged []Damage, err error) { return s.
 
 func (s Store) load(checkOlder bool) (newest *State, damaged []Damage, err error) {
 	slots, known := []uint64{0, 1}, false // known is true if the newest comes first
-	if a, b := s.generation(0), s.generation(1); a > 0 && b > 0 {
+	if a, b := s.SlotGeneration(0), s.SlotGeneration(1); a > 0 && b > 0 {
 		known = true
 		if b > a {
 			slots = []uint64{1, 0}
@@ -102,9 +102,9 @@ func (s Store) load(checkOlder bool) (newest *State, damaged []Damage, err error
 	return newest, damaged, nil
 }
 
-// generation returns the generation that a state file begins with, or 0 if this version may not
-// be able to read the file.
-func (s Store) generation(slot uint64) uint64 {
+// SlotGeneration returns the generation that the state file of a slot begins with, or 0 if this
+// version may not be able to read the file. The slot may be the number of a generation.
+func (s Store) SlotGeneration(slot uint64) uint64 {
 	f, err := openRegular(s.Path(SlotFile(slot)))
 	if err != nil {
 		return 0
