@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,6 +111,17 @@ func memoryBound(file []byte) uint64 {
 		need := in.Memory()
 		most += 8 * uint64(need.Weights+need.Arena+need.Scratch)
 		in.Close()
+	}
+	for _, op := range m.Subgraphs[0].Operators {
+		if pkg, err := executable.Parse(op.CustomOptions); err == nil {
+			for _, e := range pkg.Executables {
+				need := e.ScratchBytes // also in the emulator
+				for _, l := range slices.Concat(e.Inputs, e.Outputs) {
+					need += l.Size
+				}
+				most += 8 * uint64(need)
+			}
+		}
 	}
 	return most
 }
