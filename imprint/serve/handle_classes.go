@@ -36,8 +36,12 @@ func (s *Server) postTeach(w http.ResponseWriter, r *http.Request) error {
 		Label  string `json:"label"`
 		Action string `json:"action"`
 		Region string `json:"region"`
+		At     *point `json:"at"`
 	}
 	if err := s.readJSON(w, r, &q); err != nil {
+		return err
+	}
+	if err := q.At.check(); err != nil {
 		return err
 	}
 	ctx, cancel := changeContext(r)
@@ -46,7 +50,7 @@ func (s *Server) postTeach(w http.ResponseWriter, r *http.Request) error {
 	var err error
 	switch q.Action {
 	case "start":
-		t, err = s.StartTeaching(q.Label, q.Region)
+		t, err = s.startTeaching(q.Label, q.Region, q.At)
 	case "stop":
 		t, err = s.StopTeaching(ctx, q.Label)
 	case "cancel":

@@ -29,7 +29,7 @@ func (s *Server) postExample(w http.ResponseWriter, r *http.Request) error {
 	defer release()
 	ctx, cancel := changeContext(r)
 	defer cancel()
-	c, err := s.addPhotos(ctx, label, s.intake.status.source, []observed{{p, result}}, nil)
+	c, err := s.addPhotos(ctx, label, s.intake.status.source, []observed{{picture: p, result: result}}, nil)
 	return respond(s, w, c, err)
 }
 
@@ -62,7 +62,7 @@ func (s *Server) postForm(w http.ResponseWriter, r *http.Request, label, boundar
 		// A file may be of any time and place. As a picture of now, all would count as one
 		// burst, and accuracy could not be estimated.
 		p.Captured = time.Time{}
-		readable = append(readable, observed{p, result})
+		readable = append(readable, observed{picture: p, result: result})
 	}
 	ctx, cancel := changeContext(r)
 	defer cancel()

@@ -32,12 +32,13 @@ type hold struct {
 	// The fields below are protected by holds.mu until the hold ends.
 	seen, every int
 	frames      []observed
+	at          *point // where the object to train is; nil for the largest
 }
 
 // start starts a hold for a label and a region, or whole pictures if area is "", and returns its
-// progress. It changes nothing if the label's button is already held, and fails with ErrHolding if
+// progress. With a detector, it collects the object at a point, or the largest if at is nil. It changes nothing if the label's button is already held, and fails with ErrHolding if
 // another button is held. If the hold lasts for longestHold, it is passed to giveUp.
-func (s *holds) start(label, area string, giveUp func(*hold)) (Teaching, error) {
+func (s *holds) start(label, area string, at *point, giveUp func(*hold)) (Teaching, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.now
@@ -45,7 +46,7 @@ func (s *holds) start(label, area string, giveUp func(*hold)) (Teaching, error) 
 		return Teaching{}, fmt.Errorf("train %q: %w, for %q", label, ErrHolding, h.label)
 	}
 	if h == nil {
-		h = &hold{label: label, area: area, since: time.Now(), first: make(chan struct{}), every: 1}
+		h = &hold{label: label, area: area, at: at, since: time.Now(), first: make(chan struct{}), every: 1}
 		h.timer = time.AfterFunc(longestHold, func() { giveUp(h) })
 		s.now = h
 	}
@@ -78,7 +79,11 @@ func (s *holds) collect(p *picture, r predict.Result) {
 	if p.part != nil {
 		p = p.compact()
 	}
-	h.frames = append(h.frames, observed{p, r})
+	o := observed{picture: p, result: r}
+	if h.at != nil {
+		o = o.choose(h.at)
+	}
+	h.frames = append(h.frames, o)
 	if len(h.frames) == 1 {
 		close(h.first)
 	}

@@ -48,7 +48,14 @@ type Teaching struct {
 // StartTeaching starts collecting frames to train label: what the named region shows, or whole
 // pictures if region is "". It changes nothing if the label's button is already held, and fails with
 // ErrHolding if another button is held, and with ErrNoRegion if there is no such region.
+//
+// With a detector, it collects the largest object in each frame.
 func (s *Server) StartTeaching(label, region string) (t Teaching, err error) {
+	return s.startTeaching(label, region, nil)
+}
+
+// startTeaching is like StartTeaching, for the object at a point unless at is nil.
+func (s *Server) startTeaching(label, region string, at *point) (t Teaching, err error) {
 	defer func() { s.notices.send("teach", label, t.Sentence, err) }()
 	if err := imprint.CheckLabel(label); err != nil {
 		return Teaching{}, fmt.Errorf("train: %w", err)
@@ -56,7 +63,7 @@ func (s *Server) StartTeaching(label, region string) (t Teaching, err error) {
 	if region != "" && s.regions.find(region) == nil {
 		return Teaching{}, fmt.Errorf("train: %w: %q", ErrNoRegion, region)
 	}
-	return s.holds.start(label, region, s.giveUp)
+	return s.holds.start(label, region, at, s.giveUp)
 }
 
 // StopTeaching trains label with the collected frames, in one change. It returns when the new

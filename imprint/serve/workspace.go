@@ -61,6 +61,7 @@ func (w *workspace) sweep(ctx context.Context) error {
 type observed struct {
 	picture *picture
 	result  predict.Result
+	chosen  bool // whether the user chose the object, and not the detector
 }
 
 // embeddedBy reports whether o has an embedding that b computed. The workspace may have got another
@@ -95,9 +96,13 @@ func (w *workspace) add(ctx context.Context, ws *imprint.Workspace, label, sourc
 			return nil, err
 		}
 		if !again {
-			embedded = append(embedded, imprint.Observation{Label: label, Photo: sumOf(photo), Path: path, Source: source, Taken: o.picture.Captured, Box: o.result.Box, Found: detects, Embedding: o.result.Embedding})
+			embedded = append(embedded, imprint.Observation{Label: label, Photo: sumOf(photo), Path: path, Source: source, Taken: o.picture.Captured, Box: o.result.Box, Found: detects && !o.chosen, Embedding: o.result.Embedding})
 		} else {
-			items = append(items, dataset.Item{Label: label, Path: path, Content: photo, Source: source, Time: o.picture.Captured})
+			it := dataset.Item{Label: label, Path: path, Content: photo, Source: source, Time: o.picture.Captured}
+			if o.chosen {
+				it.Box = o.result.Box
+			}
+			items = append(items, it)
 		}
 	}
 	if again {

@@ -20,6 +20,7 @@ import urllib.parse
 logger = logging.getLogger(__name__)
 
 OUTPUTS = ['imprint/label', 'imprint/score', 'imprint/state']
+BOXES = 'imprint/boxes'  # the fourth output of a part with boxes
 
 # These are the values of imprint/state. Only the first three come with a label.
 OK = 'ok'              # label and score are current
@@ -34,22 +35,23 @@ def add_imprint(V, cfg, ctr=None):
     """Add an ImprintPart to vehicle V and return it.
 
     The settings are IMPRINT_SOCKET, IMPRINT_MIN_SCORE, IMPRINT_BUTTONS,
-    IMPRINT_WEB_BUTTONS, IMPRINT_IMAGE and IMPRINT_THREADED in cfg. IMPRINT_BUTTONS
-    applies if ctr is a joystick controller. Call add_imprint after the camera and the
+    IMPRINT_WEB_BUTTONS, IMPRINT_IMAGE, IMPRINT_BOXES and IMPRINT_THREADED in cfg.
+    IMPRINT_BUTTONS applies if ctr is a joystick controller. Call add_imprint after the camera and the
     controller have been added.
     """
     web = getattr(cfg, 'IMPRINT_WEB_BUTTONS', {})
+    boxes = getattr(cfg, 'IMPRINT_BOXES', False)
     part = ImprintPart(
         socket_path=getattr(cfg, 'IMPRINT_SOCKET', '/run/imprint/serve.sock'),
         min_score=getattr(cfg, 'IMPRINT_MIN_SCORE', 0.0),
-        inputs=['image'] + list(web.values()))
+        inputs=['image'] + list(web.values()), boxes=boxes)
     for button, action in getattr(cfg, 'IMPRINT_BUTTONS', {}).items():
         if hasattr(ctr, 'set_button_down_trigger'):
             ctr.set_button_down_trigger(button, part.press(action))
             ctr.set_button_up_trigger(button, part.release(action))
     images = getattr(cfg, 'IMPRINT_IMAGE', 'cam/image_array')
     V.add(part, inputs=[images] + ['web/' + button for button in web],
-          outputs=OUTPUTS, threaded=getattr(cfg, 'IMPRINT_THREADED', True))
+          outputs=OUTPUTS + [BOXES] * boxes, threaded=getattr(cfg, 'IMPRINT_THREADED', True))
     return part
 
 
@@ -68,15 +70,21 @@ class ImprintPart:
 
     Results older than max_age seconds are not reported. Requests to the server time out
     after timeout seconds. A label with a score below min_score is reported as ''.
+
+    With boxes, there is a fourth output, BOXES: a list of what the detector of the
+    workspace found, best first. Each is a dict with label, score and box, the left, top,
+    right and bottom edges from 0 to 1. Label and score are those of the
+    largest object.
     """
 
     def __init__(self, socket_path='/run/imprint/serve.sock', min_score=0.0,
-                 inputs=('image',), max_age=1.0, timeout=1.0):
+                 inputs=('image',), max_age=1.0, timeout=1.0, boxes=False):
         self.socket_path = socket_path
         self.min_score = min_score
         self.inputs = list(inputs)
         self.max_age = max_age
         self.timeout = timeout
+        self.boxes = boxes
         self.retry = 0.5        # seconds between attempts to reach the server
 
         self._on = True
@@ -85,6 +93,7 @@ class ImprintPart:
         self._pressed = {}       # whether the button at each input was pressed in the last loop
         self._result = ('', 0.0, OFFLINE)
         self._result_time = 0.0
+        self._found = []         # the boxes of the last result
         self._refusal = ''       # the last error from the server, to log it once
         self._holding = None     # label of the held teach button, or None
         self._learning = 0       # number of releases that the server has not answered yet
@@ -106,7 +115,7 @@ class ImprintPart:
             return self._outputs()
         except Exception:
             logger.exception('imprint')
-            return '', 0.0, OFFLINE
+            return self._with_boxes('', 0.0, OFFLINE, [])
 
     def update(self):
         """Query the server in a loop. Donkey Car runs it in its own thread."""
@@ -131,7 +140,7 @@ class ImprintPart:
             return self._outputs()
         except Exception:
             logger.exception('imprint')
-            return '', 0.0, OFFLINE
+            return self._with_boxes('', 0.0, OFFLINE, [])
 
     def shutdown(self):
         """Stop the threads and close the connections."""
@@ -196,8 +205,9 @@ class ImprintPart:
 
     def _outputs(self):
         label, score, state = self._result
+        found = self._found if state == OK else []
         if state == OK and time.monotonic() - self._result_time > self.max_age:
-            label, score, state = '', 0.0, WAITING
+            label, score, state, found = '', 0.0, WAITING, []
         if label and score < self.min_score:
             label = ''
         if state == OFFLINE:
@@ -206,7 +216,10 @@ class ImprintPart:
             state = LEARNING
         elif self._holding is not None:
             state = HOLDING
-        return label, score, state
+        return self._with_boxes(label, score, state, found)
+
+    def _with_boxes(self, label, score, state, found):
+        return (label, score, state, found) if self.boxes else (label, score, state)
 
     def _ask(self, image, wait=True):
         """Get the next result from the server. Return False if that fails."""
@@ -238,13 +251,16 @@ class ImprintPart:
         if image is None and wait and answer.get('frame') == self._frame:
             return True  # nothing new
         self._frame, self._refusal = answer.get('frame') or 0, ''
+        boxes = answer.get('boxes')
+        self._found = boxes if isinstance(boxes, list) else []
         self._result, self._result_time = new, time.monotonic()
         return True
 
     @staticmethod
     def _parse(answer):
         label = '' if answer.get('unknown') else answer.get('voted') or answer.get('label') or ''
-        state = OK if answer.get('label') or answer.get('top') else EMPTY
+        # A detector that finds nothing gives an empty list.
+        state = OK if answer.get('label') or answer.get('top') or answer.get('boxes') == [] else EMPTY
         return str(label), float(answer.get('score') or 0.0), state
 
     def _do(self, edge, action):

@@ -237,6 +237,27 @@ class PartTest(unittest.TestCase):
             with self.assertRaises(ValueError):
                 bmp(odd)
 
+    def test_boxes(self):
+        cat = {'label': 'tom', 'score': 0.9, 'box': [0.1, 0.2, 0.5, 1], 'object': 'cat', 'object_score': 0.7}
+        answer = {'frame': 1, 'label': 'tom', 'score': 0.9, 'unknown': False, 'top': [], 'boxes': [cat]}
+        for body, want in (
+                (answer, ('tom', 0.9, OK, [cat])),
+                (answer | {'label': '', 'score': 0, 'unknown': True, 'boxes': []}, ('', 0.0, OK, [])),
+                (answer | {'boxes': None}, ('tom', 0.9, OK, [])),
+                (b'not JSON', ('', 0.0, OFFLINE, []))):
+            server = self.server({('POST', '/v1/frames'): (200, body)})
+            self.assertEqual(self.part(boxes=True).run(RED), want)
+            self.assertEqual(self.part().run(RED), want[:3])
+            server.stop()
+
+        class Vehicle:
+            def add(self, part, **kwargs):
+                self.outputs = kwargs['outputs']
+
+        V = Vehicle()
+        imprint_part.add_imprint(V, argparse.Namespace(IMPRINT_BOXES=True))
+        self.assertEqual(V.outputs, OUTPUTS + ['imprint/boxes'])
+
     def test_add_imprint(self):
         class Vehicle:
             def add(self, *args, **kwargs):

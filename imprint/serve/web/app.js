@@ -1,8 +1,9 @@
 // The page of imprint serve: the camera picture, the result, and buttons to train classes.
 import { ask, listen } from "./api.js";
+import { Boxes } from "./boxes.js";
 import { Camera } from "./camera.js";
 import { Cards } from "./classes.js";
-import { holdToTrain, recording } from "./hold.js";
+import { holdToTrain, recording, trainAt } from "./hold.js";
 import { Tray, acceptDrops, count } from "./photos.js";
 
 const at = (id) => document.getElementById(id);
@@ -81,6 +82,8 @@ function showTrouble() {
 // The picture. Its stream is opened once there is a frame, because until then the browser
 // would show the page as loading. It is opened again when it breaks.
 const picture = at("picture");
+const boxes = new Boxes(at("boxes"), picture);
+trainAt(() => boxes.at());
 let streaming = false, frames = false, reopening;
 function stream() {
   if (streaming || !frames || document.readyState !== "complete") return;
@@ -89,7 +92,7 @@ function stream() {
   picture.src = `/v1/stream.mjpg?${Date.now()}`;
 }
 function showPicture(shown) {
-  picture.hidden = !shown;
+  picture.hidden = at("boxes").hidden = !shown;
   at("blank").hidden = shown;
 }
 picture.addEventListener("load", () => showPicture(true));
@@ -106,7 +109,8 @@ let newest = null, drawing = false, counted = [];
 function draw() {
   drawing = false;
   const r = newest, none = r.voted === "";
-  at("label").textContent = none ? (state.classes?.length ? "unknown" : "no classes yet") : r.voted;
+  boxes.show(r.boxes ?? []);
+  at("label").textContent = !none ? r.voted : !state.classes?.length ? "no classes yet" : r.boxes?.length === 0 ? "nothing found" : "unknown";
   at("label").classList.toggle("none", none);
   at("score").textContent = none ? "" : percent(r.score);
   const unknown = r.top.find((t) => t.label === "unknown")?.score ?? (r.unknown ? 1 - r.score : 0);
