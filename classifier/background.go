@@ -113,6 +113,26 @@ func (b *Background) center(rows [][]float64) [][]float64 {
 //
 // An error wraps [ErrLabelTaken], [ErrRate], [ErrShape] or [ErrExamples].
 func (b *Background) Reject(f *Fitted, examples, negatives []Example, rate float64) (*Head, *Rejection, error) {
+	examples = sortedExamples(examples)
+	others := make([]Example, len(negatives))
+	for i, e := range negatives {
+		others[i] = Example{Unit: e.Unit}
+	}
+	others = sortedExamples(others)
+	sample := sampleForBackground(classCounts(examples))
+	tops := make([]float64, len(sample))
+	for k, i := range sample {
+		tops[k] = math.NaN()
+		if i < len(f.leftOutTops) {
+			tops[k] = f.leftOutTops[i]
+		}
+	}
+	return b.reject(f, pick(examples, sample), tops, pick(others, subsample(others, 3*sampledExamples)), rate)
+}
+
+// reject is like Reject, given the examples and negatives to train on. leftOutTops holds the largest
+// logit of f's head for each example that was left out, and NaN for other examples.
+func (b *Background) reject(f *Fitted, positives []Example, leftOutTops []float64, negatives []Example, rate float64) (*Head, *Rejection, error) {
 	if err := canReject(f, rate); err != nil {
 		return nil, nil, err
 	}
@@ -120,12 +140,7 @@ func (b *Background) Reject(f *Fitted, examples, negatives []Example, rate float
 		return nil, nil, fmt.Errorf("reject with a background of %d values (square roots: %v) for a head of %d values (%v): %w",
 			len(b.mean), b.sqrt, f.Head.Dim, f.Head.Sqrt, ErrShape)
 	}
-	examples = sortedExamples(examples)
-	others := make([]Example, len(negatives))
-	for i, e := range negatives {
-		others[i] = Example{Unit: e.Unit}
-	}
-	r, err := b.regress(examples, sortedExamples(others))
+	r, err := b.regress(positives, negatives)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -139,10 +154,10 @@ func (b *Background) Reject(f *Fitted, examples, negatives []Example, rate float
 		scores = append(scores, top+float64(slope*r.negatives[i]))
 	}
 	rejection := newRejection(scores, rate)
-	for k, i := range r.sample {
-		if i < len(f.leftOutTops) && !math.IsNaN(f.leftOutTops[i]) {
+	for k, top := range leftOutTops {
+		if !math.IsNaN(top) {
 			rejection.Positives++
-			if f.leftOutTops[i]+float64(slope*r.positives[k]) < rejection.Threshold {
+			if top+float64(slope*r.positives[k]) < rejection.Threshold {
 				rejection.Rejected++
 			}
 		}
@@ -219,16 +234,16 @@ type backgroundRegression struct {
 	weights    []float64
 	bias       float64
 	background []float64
-	sample     []int // the examples trained on
 	positives  []float64
 	negatives  []float64
 
 	negativeFeatures [][]float64
 }
 
-// sampleForBackground returns the indexes of the examples of classes to train on.
-func sampleForBackground(examples []Example) []int {
-	sample := subsample(examples, sampledExamples)
+// sampleForBackground returns the indexes of the examples to train on, given the number of sorted
+// examples of each class.
+func sampleForBackground(counts []int) []int {
+	sample := subsampleOf(counts, sampledExamples)
 	const limit = 3 * sampledExamples // with many classes, subsample takes three examples of each
 	if len(sample) <= limit {
 		return sample
@@ -240,12 +255,10 @@ func sampleForBackground(examples []Example) []int {
 	return thinned
 }
 
-// regress trains on the background and on a sample of the sorted examples and negatives. It extends
-// the Cholesky factor of the background by the rows of the sample.
-func (b *Background) regress(examples, negatives []Example) (*backgroundRegression, error) {
-	r := &backgroundRegression{sample: sampleForBackground(examples)}
-	positive := pick(examples, r.sample)
-	negatives = pick(negatives, subsample(negatives, 3*sampledExamples))
+// regress trains on the background and on sorted samples of the examples and negatives. It extends
+// the Cholesky factor of the background by the rows of the samples.
+func (b *Background) regress(positive, negatives []Example) (*backgroundRegression, error) {
+	r := new(backgroundRegression)
 	total := float64(len(b.features)) // weight of each side
 	each := 0.0
 	if n := float64(len(negatives)); n > 0 {

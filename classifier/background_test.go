@@ -67,8 +67,8 @@ func TestBackgroundLeavesOut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(r.sample) != len(examples) {
-			t.Fatalf("got a sample of %d examples, want all %d", len(r.sample), len(examples))
+		if len(r.positives) != len(examples) {
+			t.Fatalf("got outputs for %d examples, want all %d", len(r.positives), len(examples))
 		}
 		rows := slices.Clone(b.centered)
 		var roots, targets []float64
@@ -120,7 +120,7 @@ func TestBackgroundReject(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.Negatives != 67 || r.FalseAccepts != 6 || r.Positives != min(f.Estimate.Total, len(sampleForBackground(sortedExamples(examples)))) {
+			if r.Negatives != 67 || r.FalseAccepts != 6 || r.Positives != min(f.Estimate.Total, len(sampleForBackground(classCounts(sortedExamples(examples))))) {
 				t.Errorf("%s, %v: got %+v, want 6 of 67 accepted and the left-out examples", m, counts, r)
 			}
 			last := len(h.Labels) - 1
@@ -223,7 +223,7 @@ func TestBackgroundRefuses(t *testing.T) {
 func TestSampleForBackground(t *testing.T) {
 	for _, test := range []struct{ classes, each, want int }{{1, 1, 1}, {1, 200, 64}, {10, 20, 60}, {60, 5, 180}, {300, 5, 192}} {
 		examples := sortedExamples(clusters(1, 3, slices.Repeat([]int{test.each}, test.classes)...))
-		sample := sampleForBackground(examples)
+		sample := sampleForBackground(classCounts(examples))
 		classes := make(map[string]bool)
 		for _, i := range sample {
 			classes[examples[i].Label] = true

@@ -27,9 +27,15 @@ func NearDuplicateDistance(examples []Example) float64 {
 	var squares float64
 	for _, e := range examples {
 		axpy(1, e.Unit, total)
-		squares += dot(e.Unit, e.Unit)
+		squares += squaredLength(e.Unit)
 	}
 	return nearDuplicateDistance(float64(len(examples)), squares, total)
+}
+
+// squaredLength returns the squared length of a vector scaled by [Normalize], rounded so that many of
+// them add up exactly.
+func squaredLength(x []float64) float64 {
+	return roundToEven(dot(x, x)*(1/grid)) * grid
 }
 
 // nearDuplicateDistance is like NearDuplicateDistance, given the number of examples, the sum of their
@@ -106,17 +112,8 @@ func eachClosePair(examples []Example, limit float64, f func(i, j int)) {
 	// 2·featureStep in each.
 	const most = 512
 	dim := min(len(examples[0].Unit), most)
-	p := newPanels[int32](len(examples), (dim+1)/2)
-	squares, row := make([]int64, len(examples)), make([]int16, dim)
-	for i, e := range examples {
-		setFeatures(row, e.Unit[:dim])
-		for _, v := range row {
-			squares[i] += int64(v) * int64(v)
-		}
-		setPairs(p, i, row)
-	}
-	far := math.Sqrt(limit)/featureStep + 2*math.Sqrt(float64(dim))
-	limit16 := int64(far*far) + 1
+	p, squares := packForDistance(examples, dim)
+	limit16 := roundedLimit(limit, dim)
 	eachTile(p, p, true, func(i, j int, tile []int32) {
 		for r := range min(tileRows, p.count-i) {
 			own := squares[i+r] - limit16
@@ -127,6 +124,27 @@ func eachClosePair(examples []Example, limit float64, f func(i, j int)) {
 			}
 		}
 	})
+}
+
+// packForDistance returns the first dim rounded values of each example, and their squared lengths.
+func packForDistance(examples []Example, dim int) (*panels[int32], []int64) {
+	p := newPanels[int32](len(examples), (dim+1)/2)
+	squares, row := make([]int64, len(examples)), make([]int16, dim)
+	for i, e := range examples {
+		setFeatures(row, e.Unit[:dim])
+		for _, v := range row {
+			squares[i] += int64(v) * int64(v)
+		}
+		setPairs(p, i, row)
+	}
+	return p, squares
+}
+
+// roundedLimit returns the largest squared distance of rounded values, in units of featureStep², at
+// which the squared distance of the values may be at most limit.
+func roundedLimit(limit float64, dim int) int64 {
+	far := math.Sqrt(limit)/featureStep + 2*math.Sqrt(float64(dim))
+	return int64(far*far) + 1
 }
 
 // disjointSets is a union-find structure that holds the parent of each element.

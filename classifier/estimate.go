@@ -44,6 +44,7 @@ func Wilson(p float64, n int) (low, high float64) {
 
 // estimate counts the correct predictions in leftOut, the outputs for left-out examples.
 func (t *training) estimate(leftOut [][]float64) (e Estimate) {
+	e.Excluded = t.excluded
 	for _, burst := range t.bursts {
 		switch {
 		case t.isWholeClass(burst):

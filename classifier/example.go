@@ -33,27 +33,40 @@ func compareExamples(a, b Example) int {
 // subsample returns the indexes of about limit examples; examples must be sorted. It takes the
 // same number from each class, or all examples of a class that has fewer.
 func subsample(examples []Example, limit int) []int {
-	if len(examples) == 0 {
-		return nil
-	}
-	type run struct{ first, n int } // adjacent examples of one class
-	var classes []run
+	return subsampleOf(classCounts(examples), limit)
+}
+
+// classCounts returns the number of examples of each class; examples must be sorted.
+func classCounts(examples []Example) (counts []int) {
 	for i := range examples {
 		if i == 0 || examples[i].Label != examples[i-1].Label {
-			classes = append(classes, run{first: i})
+			counts = append(counts, 0)
 		}
-		classes[len(classes)-1].n++
+		counts[len(counts)-1]++
 	}
-	each := max(limit/len(classes), 3)
-	if len(examples) <= limit {
+	return counts
+}
+
+// subsampleOf is like subsample, given the number of examples of each class.
+func subsampleOf(counts []int, limit int) (indexes []int) {
+	if len(counts) == 0 {
+		return nil
+	}
+	total := 0
+	for _, n := range counts {
+		total += n
+	}
+	each := max(limit/len(counts), 3)
+	if total <= limit {
 		each = limit
 	}
-	var indexes []int
-	for _, c := range classes {
-		n := min(each, c.n)
+	first := 0
+	for _, count := range counts {
+		n := min(each, count)
 		for k := range n {
-			indexes = append(indexes, c.first+k*c.n/n)
+			indexes = append(indexes, first+k*count/n)
 		}
+		first += count
 	}
 	return indexes
 }

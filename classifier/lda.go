@@ -20,10 +20,10 @@ type ldaFit struct {
 //
 // The outputs for left-out examples use the term λ·tr(S)/d·I computed from all examples.
 func (t *training) lda(lambda float64) (*solution, error) {
-	n, classes := len(t.class), len(t.labels)
+	classes := len(t.labels)
 	f := &ldaFit{
-		training: t, s: float64(max(n-classes, 1)),
-		spread: make([]lower, len(t.bursts)), across: newTable(n, classes),
+		training: t, s: float64(max(t.n-classes, 1)),
+		spread: make([]lower, len(t.bursts)), across: newTable(len(t.class), classes),
 	}
 	solve := f.solvePrimal
 	if t.dual() {

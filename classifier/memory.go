@@ -84,7 +84,7 @@ func (m *Memory) update(examples []Example) []Example {
 			continue
 		}
 		axpy(1, e.Unit, m.total)
-		fresh = append(fresh, &remembered{Example: e, square: dot(e.Unit, e.Unit), burst: -1})
+		fresh = append(fresh, &remembered{Example: e, square: squaredLength(e.Unit), burst: -1})
 	}
 	var kept []*remembered
 	for _, k := range m.list {

@@ -23,13 +23,13 @@ type ridgeFit struct {
 // The outputs for a left-out burst B are p + T − (I−H)⁻¹(T−F), restricted to the rows and
 // columns of B.
 func (t *training) ridge(lambda float64) (*solution, error) {
-	n, classes := len(t.class), len(t.labels)
+	classes := len(t.labels)
 	f := &ridgeFit{
 		training: t, lambda: lambda, prior: make([]float64, classes),
-		residual: newTable(n, classes), rest: make([]lower, len(t.bursts)),
+		residual: newTable(len(t.class), classes), rest: make([]lower, len(t.bursts)),
 	}
 	for c, k := range t.count {
-		f.prior[c] = float64(k) / float64(n)
+		f.prior[c] = float64(k) / float64(t.n)
 	}
 	solve := f.solvePrimal
 	if t.dual() {
@@ -108,7 +108,6 @@ func (f *ridgeFit) solveDual() error {
 
 // solvePrimal computes the weights from the scatter matrix Xᵀ·X of the dimensions.
 func (f *ridgeFit) solvePrimal() error {
-	n := len(f.class)
 	s := f.totalScatter()
 	for i := range s {
 		s[i][i] += f.lambda
@@ -133,7 +132,7 @@ func (f *ridgeFit) solvePrimal() error {
 			}
 		}
 		f.rest[b] = spread
-		spread.apply(func(v float64) float64 { return -v - 1/float64(n) })
+		spread.apply(func(v float64) float64 { return -v - 1/float64(f.n) })
 		for k := range spread {
 			spread[k][k]++
 		}

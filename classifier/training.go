@@ -16,6 +16,7 @@ type training struct {
 	sqrt      bool // whether features are square roots
 	coarse    bool // whether examples are left out in single precision, because there are many
 	dim       int
+	n         int // number of examples trained on
 	labels    []string
 	count     []int       // number of examples in each class
 	class     []int       // class of each example
@@ -26,6 +27,11 @@ type training struct {
 	mean      []float64   // mean of all features
 	bursts    [][]int     // examples that are left out together
 	indexes   []int       // index of each example in the caller's slice; nil without subsampling
+
+	// A training with sums instead of examples has only the examples of bursts that are left out.
+	// excluded is the number of examples that can't be left out.
+	fromSums bool
+	excluded int
 
 	// prepareDual sets these fields.
 	gram     lower       // inner products of examples
@@ -54,7 +60,7 @@ func prepare(examples []Example, sqrt bool, memory *featureMemory) (*training, e
 	if len(examples) == 0 {
 		return nil, fmt.Errorf("%w: there are none", ErrExamples)
 	}
-	t := &training{dim: len(examples[0].Unit), examples: examples, sqrt: sqrt}
+	t := &training{dim: len(examples[0].Unit), n: len(examples), examples: examples, sqrt: sqrt}
 	t.coarse = len(examples) > max(coarseFrom, t.dim)
 	for _, e := range examples {
 		if len(e.Unit) != t.dim || t.dim == 0 {
@@ -80,6 +86,12 @@ func prepare(examples []Example, sqrt bool, memory *featureMemory) (*training, e
 	default:
 		t.round()
 	}
+	t.setMeans()
+	return t, nil
+}
+
+// setMeans sets t.mean, and turns the sums in t.classMean into means.
+func (t *training) setMeans() {
 	t.mean = make([]float64, t.dim)
 	for c, m := range t.classMean {
 		axpy(1, m, t.mean)
@@ -88,9 +100,8 @@ func prepare(examples []Example, sqrt bool, memory *featureMemory) (*training, e
 		}
 	}
 	for i := range t.mean {
-		t.mean[i] /= float64(len(t.class))
+		t.mean[i] /= float64(t.n)
 	}
-	return t, nil
 }
 
 // round sets t.x and adds up the features of each class in t.classMean.
@@ -136,8 +147,11 @@ func (t *training) isWholeClass(burst []int) bool {
 
 // leavesOut reports whether burst b is left out.
 func (t *training) leavesOut(b int) bool {
-	return !t.isWholeClass(t.bursts[b]) && b%((len(t.bursts)+maxLeftOut-1)/maxLeftOut) == 0
+	return t.fromSums || !t.isWholeClass(t.bursts[b]) && isSampled(b, len(t.bursts))
 }
+
+// isSampled reports whether burst b of n is left out, unless it is a whole class.
+func isSampled(b, n int) bool { return b%((n+maxLeftOut-1)/maxLeftOut) == 0 }
 
 // project calls f for each burst b that is left out, with matrices of its examples minus their
 // centers. outputs holds their inner products with weights. spread is Rᵀ·(L·Lᵀ)⁻¹·R, where R has
@@ -209,7 +223,7 @@ func (t *training) inner(i, j int) float64 {
 
 // dual reports whether solving one equation per example takes less work than solving one
 // per dimension.
-func (t *training) dual() bool { return len(t.class) <= t.dim }
+func (t *training) dual() bool { return t.n <= t.dim }
 
 // prepareDual computes the inner products that the dual solutions share.
 func (t *training) prepareDual() {
