@@ -62,25 +62,28 @@ func NearDuplicatesBetween(a, b []Example, limit float64) (pairs [][2]int) {
 	return pairs
 }
 
-// Groups returns the groups of two or more of n examples that pairs of indexes connect, in the form of
-// [Stream.Bursts].
-func Groups(n int, pairs [][2]int) (groups [][]int) {
-	sets := newDisjointSets(n)
+// Groups returns the groups of two or more indexes that pairs connect, in the form of [Stream.Bursts].
+func Groups(pairs [][2]int) (groups [][]int) {
+	var members []int // each once, ascending
 	for _, p := range pairs {
-		sets.join(p[0], p[1])
+		members = append(members, p[0], p[1])
 	}
-	at := make(map[int]int)
-	for i := range n {
+	slices.Sort(members)
+	members = slices.Compact(members)
+	sets := newDisjointSets(len(members))
+	for _, p := range pairs {
+		a, _ := slices.BinarySearch(members, p[0])
+		b, _ := slices.BinarySearch(members, p[1])
+		sets.join(a, b)
+	}
+	at := make(map[int]int) // the group of each root
+	for i, member := range members {
 		r := sets.root(i)
 		if r == i {
-			continue
+			at[r], groups = len(groups), append(groups, nil)
 		}
-		if _, ok := at[r]; !ok {
-			at[r], groups = len(groups), append(groups, []int{r})
-		}
-		groups[at[r]] = append(groups[at[r]], i)
+		groups[at[r]] = append(groups[at[r]], member)
 	}
-	slices.SortFunc(groups, func(a, b []int) int { return a[0] - b[0] })
 	return groups
 }
 

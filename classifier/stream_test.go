@@ -44,16 +44,11 @@ func streamOf(t *testing.T, examples []Example, sqrt bool) *Stream {
 		for i := 0; i < n; i += block {
 			for j := 0; j <= i; j += block {
 				for _, p := range NearDuplicatesBetween(class[i:min(i+block, n)], class[j:min(j+block, n)], all.NearDuplicateDistance()) {
-					pairs = append(pairs, [2]int{i + p[0], j + p[1]})
+					pairs = append(pairs, [2]int{first + i + p[0], first + j + p[1]})
 				}
 			}
 		}
-		for _, g := range Groups(n, pairs) {
-			for k := range g {
-				g[k] += first
-			}
-			s.Bursts = append(s.Bursts, g)
-		}
+		s.Bursts = append(s.Bursts, Groups(pairs)...)
 		first += n
 	}
 	return s

@@ -118,9 +118,7 @@ func withBursts(examples []store.Example, unit func(e *store.Example) ([]float64
 // roots reports whether square roots of embeddings can be features. They can't if embeddings may
 // be negative, or on the Edge TPU.
 func (w *Workspace) roots(s store.Settings) bool {
-	e := w.backbone.Embedding
-	return s.Layout != classifier.TPU && (e.Type == tflite.TypeUint8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == 0 ||
-		e.Type == tflite.TypeInt8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == -128)
+	return s.Layout != classifier.TPU && infer.Roots(w.backbone)
 }
 
 // newHead trains the head of s. For a mean head it also returns the length of each class's sum

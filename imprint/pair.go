@@ -9,6 +9,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/imprint/internal/infer"
+	"github.com/imprintkit/imprint/imprint/internal/publish"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 	"github.com/imprintkit/imprint/tpu/compiled"
 )
@@ -184,7 +185,7 @@ func (w *Workspace) writeTPU(head *classifier.Head, s *store.State) ([]byte, *st
 	if err != nil {
 		return fail(err)
 	}
-	b, err := encodeModel(m, s.Settings, w.backbone.Normalized)
+	b, err := publish.Encode(m, s.Settings, w.backbone.Normalized)
 	if err != nil {
 		return fail(err)
 	}

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"strings"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/publish"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
@@ -46,73 +46,9 @@ func (w *Workspace) build(s *store.State) ([]byte, *classifier.Fitted, error) {
 	if s.Settings.Layout == classifier.TPU {
 		b, s.Written, err = w.writeTPU(head.Head, s)
 	} else {
-		b, err = w.writeModel(head.Head, norms, s.Settings)
+		b, err = publish.Model(w.file, w.backbone, head.Head, norms, s.Settings)
 	}
 	return b, head, err
-}
-
-// writeModel returns a model file with the backbone followed by head. It checks the file by
-// reading it.
-func (w *Workspace) writeModel(head *classifier.Head, norms []float64, s store.Settings) ([]byte, error) {
-	m, err := tflite.Parse(w.file)
-	if err != nil {
-		return nil, err
-	}
-	if err := head.Append(m, w.backbone.Embedding.Index, s.Layout, norms); err != nil {
-		return nil, err
-	}
-	if err := m.SetLabels(head.Labels); err != nil {
-		return nil, fmt.Errorf("put the labels into the model: %w", err)
-	}
-	b, err := encodeModel(m, s, w.backbone.Normalized)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkModel(b, head, s.Layout); err != nil {
-		return nil, fmt.Errorf("check the model before publishing it: %w", err)
-	}
-	return b, nil
-}
-
-// encodeModel returns m as a file with metadata that says how to prepare photos for the model.
-func encodeModel(m *tflite.Model, s store.Settings, normalized bool) ([]byte, error) {
-	meta := classifier.Metadata{Version: 1, Resize: string(s.Resize), Layout: s.Layout, Normalized: normalized, None: s.None}
-	if err := meta.Store(m); err != nil {
-		return nil, err
-	}
-	b, err := m.Encode()
-	if err != nil {
-		return nil, fmt.Errorf("write the model: %w", err)
-	}
-	return b, nil
-}
-
-// checkModel returns an error unless the model file contains head.
-func checkModel(b []byte, head *classifier.Head, layout classifier.Layout) error {
-	m, err := tflite.Parse(b)
-	if err != nil {
-		return err
-	}
-	got, _, err := classifier.Read(m)
-	if err != nil {
-		return err
-	}
-	var largest, tolerance float64
-	for _, v := range head.Weights {
-		largest = max(largest, math.Abs(float64(v)))
-	}
-	if layout == classifier.Coral {
-		tolerance = largest / 100
-	}
-	if len(got.Weights) != len(head.Weights) {
-		return fmt.Errorf("got %d weights, want %d", len(got.Weights), len(head.Weights))
-	}
-	for i, v := range head.Weights {
-		if math.Abs(float64(got.Weights[i])-float64(v)) > tolerance {
-			return fmt.Errorf("weight %d is %v, want %v", i, got.Weights[i], v)
-		}
-	}
-	return nil
 }
 
 // published returns the replacements of labels.txt and model.tflite. Without classes, these remove
@@ -273,5 +209,5 @@ func adaptToFrigate(model []byte, s store.Settings, normalized bool) ([]byte, er
 		return nil, err
 	}
 	s.Resize = dataset.Squash
-	return encodeModel(m, s, normalized)
+	return publish.Encode(m, s, normalized)
 }

@@ -12,12 +12,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
-const (
-	// defaultRate is the default target false-accept rate.
-	defaultRate = 0.05
-	// minBackground is the minimum number of negatives that can take the place of a background.
-	minBackground = 10
-)
+// minBackground is the minimum number of negatives that can take the place of a background.
+const minBackground = 10
 
 // unknownRate returns the target false-accept rate of s, or 0 if the head has no row for "unknown".
 func (w *Workspace) unknownRate(s *store.State) float64 {
@@ -27,7 +23,7 @@ func (w *Workspace) unknownRate(s *store.State) float64 {
 	case w.unknownOff(s) != "":
 		return 0
 	}
-	return defaultRate
+	return infer.DefaultRate
 }
 
 // unknownOff says why the answer "unknown" is off by default, or returns "".

@@ -9,6 +9,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint/internal/infer"
 	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
@@ -38,8 +39,8 @@ func TestUnknownByDefault(t *testing.T) {
 		}
 	}
 	answers(w, "cone", "unknown")
-	if got := w.Settings().Unknown; got != defaultRate || w.Settings().UnknownOff != "" || w.state.Version != 4 {
-		t.Errorf("got rate %v, off because %q, version %d, want %v, on, 4", got, w.Settings().UnknownOff, w.state.Version, defaultRate)
+	if got := w.Settings().Unknown; got != infer.DefaultRate || w.Settings().UnknownOff != "" || w.state.Version != 4 {
+		t.Errorf("got rate %v, off because %q, version %d, want %v, on, 4", got, w.Settings().UnknownOff, w.state.Version, infer.DefaultRate)
 	}
 	before := readModel(t, w)
 

@@ -13,6 +13,9 @@ import (
 // kinds: 1 to 9 % at a rate of 5 % (docs/accuracy.md).
 const backgroundShare = 0.4
 
+// DefaultRate is the target false-accept rate of a workspace for which the user has chosen none.
+const DefaultRate = 0.05
+
 // A Background rejects unknown things with the shipped embeddings of a backbone. The zero value is
 // ready to use. It serves one goroutine at a time.
 type Background struct {
@@ -37,6 +40,19 @@ func (g *Background) Units(b *backbone.Backbone) [][]float64 {
 // Reject adds a row for unknown things to f's head, as [classifier.Background.Reject] does. About a
 // proportion rate of other things is accepted. There must be embeddings for b.
 func (g *Background) Reject(b *backbone.Backbone, f *classifier.Fitted, examples, negatives []classifier.Example, rate float64) (*classifier.Head, *classifier.Rejection, error) {
+	return g.reject(b, f, rate, func(prepared *classifier.Background, rate float64) (*classifier.Head, *classifier.Rejection, error) {
+		return prepared.Reject(f, examples, negatives, rate)
+	})
+}
+
+// RejectStream is like Reject for the examples of s, of which f is the result of Fit.
+func (g *Background) RejectStream(b *backbone.Backbone, f *classifier.Fitted, s *classifier.Stream, rate float64) (*classifier.Head, *classifier.Rejection, error) {
+	return g.reject(b, f, rate, func(prepared *classifier.Background, rate float64) (*classifier.Head, *classifier.Rejection, error) {
+		return s.Reject(prepared, f, rate)
+	})
+}
+
+func (g *Background) reject(b *backbone.Backbone, f *classifier.Fitted, rate float64, add func(*classifier.Background, float64) (*classifier.Head, *classifier.Rejection, error)) (*classifier.Head, *classifier.Rejection, error) {
 	units, prepared := g.Units(b), &g.plain
 	if f.Head.Sqrt {
 		prepared = &g.sqrt
@@ -47,7 +63,7 @@ func (g *Background) Reject(b *backbone.Backbone, f *classifier.Fitted, examples
 			return nil, nil, err
 		}
 	}
-	head, r, err := (*prepared).Reject(f, examples, negatives, backgroundShare*rate)
+	head, r, err := add(*prepared, backgroundShare*rate)
 	if err == nil {
 		r.TargetFAR, r.Background = rate, true
 	}

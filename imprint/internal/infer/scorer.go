@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 )
 
@@ -68,4 +69,11 @@ func (s *Scorer) Scores(ctx context.Context, m *Scratch, raw []byte) ([]float64,
 func Unit(b *backbone.Backbone, dst []float64, raw []byte) float64 {
 	b.Dequantize(dst, raw)
 	return classifier.Normalize(dst)
+}
+
+// Roots reports whether no embedding of b has negative values, so that square roots can be features.
+func Roots(b *backbone.Backbone) bool {
+	e := b.Embedding
+	return e.Type == tflite.TypeUint8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == 0 ||
+		e.Type == tflite.TypeInt8 && len(e.ZeroPoint) == 1 && e.ZeroPoint[0] == -128
 }
