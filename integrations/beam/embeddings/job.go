@@ -19,7 +19,7 @@ import (
 	"github.com/imprintkit/imprint/imprint/bulk"
 )
 
-// ChunkSize is the number of photos in a chunk.
+// ChunkSize is the usual number of photos in a chunk.
 const ChunkSize = 2000
 
 // ErrOther means that a folder belongs to other photos or another backbone.
@@ -54,6 +54,7 @@ type Job struct {
 	Classes   []string       `json:"classes"`
 	Photos    int            `json:"photos"`
 	Chunks    int            `json:"chunks"`
+	ChunkSize int            `json:"chunk_size"` // number of photos in a chunk; the last has fewer
 }
 
 const (
@@ -62,9 +63,9 @@ const (
 )
 
 // Create writes job.json and the list of photos, which are in the order of a list given to imprint add,
-// into dir. If dir already has the same job, perhaps with some of its shards, Create keeps them. An
+// into dir, in chunks of chunkSize photos. If dir already has the same job, perhaps with some of its shards, Create keeps them. An
 // error wraps [ErrOther] or imprint.ErrLabel.
-func Create(dir string, e *bulk.Engine, o bulk.Options, items []Photo, labels []string) (*Job, error) {
+func Create(dir string, e *bulk.Engine, o bulk.Options, items []Photo, labels []string, chunkSize int) (*Job, error) {
 	if len(items) == 0 {
 		return nil, errors.New("there are no photos to embed")
 	}
@@ -74,7 +75,7 @@ func Create(dir string, e *bulk.Engine, o bulk.Options, items []Photo, labels []
 	}
 	j := &Job{
 		Dir: dir, Backbone: o.Backbone, SHA256: fmt.Sprintf("%x", e.Backbone().SHA256), Embedding: o.Embedding, Resize: e.Resize(),
-		Size: e.Backbone().EmbeddingSize(), Photos: len(items), Chunks: (len(items) + ChunkSize - 1) / ChunkSize,
+		Size: e.Backbone().EmbeddingSize(), Photos: len(items), Chunks: (len(items) + chunkSize - 1) / chunkSize, ChunkSize: chunkSize,
 	}
 	for _, l := range spelling {
 		if !slices.Contains(j.Classes, l) {
@@ -106,7 +107,7 @@ func Create(dir string, e *bulk.Engine, o bulk.Options, items []Photo, labels []
 		return nil, err
 	}
 	for c := range j.Chunks {
-		chunk := items[c*ChunkSize : min((c+1)*ChunkSize, len(items))]
+		chunk := items[c*chunkSize : min((c+1)*chunkSize, len(items))]
 		list, err := json.Marshal(chunk)
 		if err != nil {
 			return nil, err

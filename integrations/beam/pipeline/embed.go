@@ -65,7 +65,7 @@ func Embed(ctx context.Context, j *embeddings.Job, o Options) (*Embedded, error)
 	if err != nil {
 		return nil, err
 	}
-	set, err := j.Merge(dropped, embeddings.NewUnits(e))
+	set, err := j.Merge(dropped, embeddings.NewUnits(e.Engine))
 	if err != nil {
 		return nil, fmt.Errorf("merge the shards in %s: %w", j.Dir, err)
 	}
@@ -88,7 +88,7 @@ func watch(j *embeddings.Job, progress func(done, total int)) (stop func()) {
 			case <-end:
 				return
 			case <-tick.C:
-				progress(min(j.Done()*embeddings.ChunkSize, j.Photos), j.Photos)
+				progress(min(j.Done()*j.ChunkSize, j.Photos), j.Photos)
 			}
 		}
 	}()
@@ -118,13 +118,13 @@ func writeSkipped(j *embeddings.Job) (dropped map[int64]bool, n int, err error) 
 			return nil, 0, err
 		}
 		dropped[int64(position)] = true
-		if c := position / embeddings.ChunkSize; c != chunk {
+		if c := position / j.ChunkSize; c != chunk {
 			if photos, err = j.List(c); err != nil {
 				return nil, 0, err
 			}
 			chunk = c
 		}
-		lines = append(lines, skippedLine(int64(position), photos[position%embeddings.ChunkSize].Name(), fmt.Sprintf("already in %q", j.Classes[class])))
+		lines = append(lines, skippedLine(int64(position), photos[position%j.ChunkSize].Name(), fmt.Sprintf("already in %q", j.Classes[class])))
 	}
 	slices.Sort(lines)
 	var b strings.Builder
@@ -199,6 +199,7 @@ func (f *embedFn) ProcessElement(ctx context.Context, chunk int, emitIdentities 
 
 // embed writes the shard of a chunk.
 func (f *embedFn) embed(ctx context.Context, chunk int) error {
+	defer take(f.engine.embedding)()
 	photos, err := f.job.List(chunk)
 	if err != nil {
 		return err
@@ -208,7 +209,7 @@ func (f *embedFn) embed(ctx context.Context, chunk int) error {
 	for first := 0; first < len(photos); {
 		items, broken := load(photos[first:])
 		err := f.engine.Embed(ctx, items, func(i int, m bulk.Embedding) error {
-			p, position := &photos[first+i], int64(chunk*embeddings.ChunkSize+first+i)
+			p, position := &photos[first+i], int64(chunk*f.job.ChunkSize+first+i)
 			if broken[i] != nil {
 				m.Err = broken[i]
 			}

@@ -181,6 +181,7 @@ func (f *sumsFn) AddInput(a sums, r rowRange) (sums, error) {
 	if err := f.openSet(); err != nil {
 		return a, err
 	}
+	defer take(f.engine.adding)()
 	if a.totals == nil {
 		a.totals = classifier.NewTotals(f.engine.Backbone().Dim(), f.engine.Roots())
 	}
@@ -263,6 +264,7 @@ func (f *pairsFn) ProcessElement(_ context.Context, t pairTask, emit func(class 
 	if err := f.openSet(); err != nil {
 		return err
 	}
+	defer take(f.engine.adding)()
 	for c := t.First; c < t.Last; c++ {
 		i, j := f.set.First[c]+t.I*block, f.set.First[c]+t.J*block
 		end := f.set.First[c+1]

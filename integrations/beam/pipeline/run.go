@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -79,26 +80,61 @@ func run(ctx context.Context, o Options, build func(beam.Scope)) (map[string]int
 // as long as the process.
 var engines struct {
 	sync.Mutex
-	open map[bulk.Options]*bulk.Engine
+	open map[bulk.Options]*engine
+}
+
+// An engine also limits how many functions work at once: a runner may start any number of them, and
+// each needs memory.
+type engine struct {
+	*bulk.Engine
+	embedding, adding chan struct{}
 }
 
 // engineOf returns the process's engine for a job.
-func engineOf(j *embeddings.Job, threads int) (*bulk.Engine, error) {
+func engineOf(j *embeddings.Job, threads int) (*engine, error) {
 	engines.Lock()
 	defer engines.Unlock()
 	o := j.Options(threads)
 	if e := engines.open[o]; e != nil {
 		return e, nil
 	}
-	e, err := bulk.Open(o)
+	inner, err := bulk.Open(o)
 	if err != nil {
 		return nil, err
 	}
 	if engines.open == nil {
-		engines.open = make(map[bulk.Options]*bulk.Engine)
+		engines.open = make(map[bulk.Options]*engine)
 	}
-	engines.open[o] = e
-	return e, nil
+	if threads == 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	// While one chunk is embedded on all cores, another may be read or written.
+	engines.open[o] = &engine{inner, make(chan struct{}, 2), make(chan struct{}, threads)}
+	return engines.open[o], nil
+}
+
+// take waits for a place in slots. The caller must call free.
+func take(slots chan struct{}) (free func()) {
+	slots <- struct{}{}
+	return func() { <-slots }
+}
+
+// WorkerArguments returns the flags for Beam's worker if a runner started this process with
+// --environment_type=PROCESS, else nil. Such a runner passes only the worker's name and one address.
+func WorkerArguments(args []string) []string {
+	var id, endpoint string
+	for _, a := range args {
+		if v, ok := strings.CutPrefix(a, "--id="); ok {
+			id = strings.Trim(v, "'")
+		}
+		if v, ok := strings.CutPrefix(a, "--provision_endpoint="); ok {
+			endpoint = v
+		}
+	}
+	if id == "" || endpoint == "" {
+		return nil
+	}
+	return []string{"--worker", "--id=" + id, "--logging_endpoint=" + endpoint, "--control_endpoint=" + endpoint}
 }
 
 // A place is the folder of a job and what is open of it, shared by the functions of all pipelines.
@@ -107,7 +143,7 @@ type place struct {
 	Threads int
 	job     *embeddings.Job
 	set     *embeddings.Set
-	engine  *bulk.Engine
+	engine  *engine
 	units   *embeddings.Units
 }
 
@@ -122,7 +158,7 @@ func (p *place) openJob() (err error) {
 	if p.engine, err = engineOf(p.job, p.Threads); err != nil {
 		return err
 	}
-	p.units = embeddings.NewUnits(p.engine)
+	p.units = embeddings.NewUnits(p.engine.Engine)
 	return nil
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/log"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/runners"
 	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/x/beamx" // the runners
 
@@ -59,12 +60,12 @@ func main() {
 // options are the flags of all commands. Beam adds its own.
 type options struct {
 	out, list, backbone, resize, head string
-	threads                           int
+	threads, chunk                    int
 	verbose                           bool
 }
 
 func command(ctx context.Context, args []string) error {
-	if worker := workerArguments(args); worker != nil {
+	if worker := pipeline.WorkerArguments(args); worker != nil {
 		args = worker
 	}
 	verb := ""
@@ -79,6 +80,7 @@ func command(ctx context.Context, args []string) error {
 	f.StringVar(&o.resize, "resize", "", "resize `mode`: crop, squash or pad (default: the model's, or crop)")
 	f.StringVar(&o.head, "head", string(classifier.Auto), "training `method`")
 	f.IntVar(&o.threads, "threads", 0, "maximum number of cores in one process (default: all)")
+	f.IntVar(&o.chunk, "chunk", embeddings.ChunkSize, "number of photos that a worker embeds at a time")
 	f.BoolVar(&o.verbose, "v", false, "print Beam's log")
 	f.Usage = func() {
 		fmt.Fprint(f.Output(), usage, "\nFlags, those of Beam included:\n")
@@ -87,13 +89,18 @@ func command(ctx context.Context, args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	quiet := slog.LevelError
+	quiet := slog.LevelError + 1 // commands return errors
 	if o.verbose {
 		quiet = slog.LevelInfo
 	}
-	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: quiet})))
-	log.SetLogger(&log.Standard{Level: map[bool]log.Severity{true: log.SevInfo, false: log.SevError}[o.verbose]})
+	log.SetLogger(&log.Standard{Level: map[bool]log.Severity{true: log.SevInfo, false: log.SevFatal}[o.verbose]})
 	beam.Init() // in a worker process, this works and ends
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: quiet})))
+	if *jobopts.WorkerBinary == "" && !jobopts.IsLoopback() {
+		if binary, err := os.Executable(); err == nil {
+			*jobopts.WorkerBinary = binary // Beam would build one
+		}
+	}
 	run := pipeline.Options{Runner: *runners.Runner, Threads: o.threads, Retry: func(n int, cause error) {
 		fmt.Fprintf(os.Stderr, "\nthe pipeline failed, attempt %d: %v\n", n+1, cause)
 	}}
@@ -106,25 +113,10 @@ func command(ctx context.Context, args []string) error {
 	return fmt.Errorf("%w: there is no command %q", errUsage, verb)
 }
 
-// workerArguments returns the arguments for Beam's worker if a runner started this process with
-// --environment_type=PROCESS, else nil. Such a runner passes only the worker's name and one address.
-func workerArguments(args []string) []string {
-	var id, endpoint string
-	for _, a := range args {
-		if v, ok := strings.CutPrefix(a, "--id="); ok {
-			id = strings.Trim(v, "'")
-		}
-		if v, ok := strings.CutPrefix(a, "--provision_endpoint="); ok {
-			endpoint = v
-		}
-	}
-	if id == "" || endpoint == "" {
-		return nil
-	}
-	return []string{"--worker", "--id=" + id, "--logging_endpoint=" + endpoint, "--control_endpoint=" + endpoint}
-}
-
 func embed(ctx context.Context, o options, sources []string, run pipeline.Options) error {
+	if o.chunk < 1 || o.chunk > 1<<16 {
+		return fmt.Errorf("%w: --chunk %d is not 1 to 65536", errUsage, o.chunk)
+	}
 	if o.out == "" || (len(sources) == 0) == (o.list == "") {
 		return fmt.Errorf("%w: embed needs --out, and photos or --list", errUsage)
 	}
@@ -143,18 +135,26 @@ func embed(ctx context.Context, o options, sources []string, run pipeline.Option
 		return err
 	}
 	engine := bulk.Options{Backbone: o.backbone, Threads: o.threads}
+	if _, err := os.Stat(o.backbone); err == nil { // workers may have another working directory
+		if engine.Backbone, err = filepath.Abs(o.backbone); err != nil {
+			return err
+		}
+	}
 	if o.resize != "" {
 		if engine.Resize, err = dataset.ParseResize(o.resize); err != nil {
 			return fmt.Errorf("%w: %w", errUsage, err)
 		}
 	}
-	j, err := create(out, engine, photos, labels)
+	j, err := create(out, engine, photos, labels, o.chunk)
 	if err != nil {
 		return err
 	}
-	run.Progress = func(done, total int) { fmt.Fprintf(os.Stderr, "\r%d of %d photos", done, total) }
+	clear := ""
+	if info, err := os.Stderr.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 { // a terminal
+		run.Progress, clear = func(done, total int) { fmt.Fprintf(os.Stderr, "\r%d of %d photos", done, total) }, "\r\033[K"
+	}
 	e, err := pipeline.Embed(ctx, j, run)
-	fmt.Fprint(os.Stderr, "\r\033[K")
+	fmt.Fprint(os.Stderr, clear)
 	if err != nil {
 		return err
 	}
@@ -167,13 +167,13 @@ func embed(ctx context.Context, o options, sources []string, run pipeline.Option
 }
 
 // create writes the list of photos.
-func create(out string, o bulk.Options, photos []embeddings.Photo, labels []string) (*embeddings.Job, error) {
+func create(out string, o bulk.Options, photos []embeddings.Photo, labels []string, chunk int) (*embeddings.Job, error) {
 	e, err := bulk.Open(o)
 	if err != nil {
 		return nil, err
 	}
 	defer e.Close()
-	return embeddings.Create(out, e, o, photos, labels)
+	return embeddings.Create(out, e, o, photos, labels, chunk)
 }
 
 func fit(ctx context.Context, o options, args []string, run pipeline.Options) error {
