@@ -126,6 +126,9 @@ func (e *Engine) TrainExamples(method classifier.Method, examples []classifier.E
 // model adds the row for "unknown", where possible, and writes the model.
 func (e *Engine) model(f *classifier.Fitted, reject func(*infer.Background) (*classifier.Head, *classifier.Rejection, error)) (*Model, error) {
 	var b infer.Background
+	if f.Recipe.Method == classifier.Mean && len(f.Head.Labels) > 1 && len(b.Units(e.backbone)) == 0 {
+		return nil, fmt.Errorf("head %q needs a backbone with a background", classifier.Mean) // a workspace would imprint it
+	}
 	if len(b.Units(e.backbone)) > 0 && store.Spelling(f.Head.Labels, classifier.UnknownLabel) == "" {
 		head, r, err := reject(&b)
 		if err != nil {
