@@ -92,9 +92,8 @@ func (s *Server) putCurrent(ctx context.Context, l *listener) {
 		l.put(newEvent(0, "generation", Generation{Generation: c.Generation, Classes: len(c.Classes)}))
 		l.put(newEvent(0, "classes", c))
 	}
-	if list, _ := s.Regions(); len(list.Regions) > 0 {
-		l.put(newEvent(0, "regions", list))
-	}
+	list, _ := s.Regions()
+	l.put(newEvent(0, "regions", list))
 	if t, held := s.holds.state(); held {
 		l.put(newEvent(0, "teach", t))
 	}

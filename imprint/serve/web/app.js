@@ -4,6 +4,7 @@ import { Boxes } from "./boxes.js";
 import { Camera } from "./camera.js";
 import { Cards } from "./classes.js";
 import { holdToTrain, recording, trainAt } from "./hold.js";
+import { Regions } from "./regions.js";
 import { Tray, acceptDrops, count } from "./photos.js";
 
 const at = (id) => document.getElementById(id);
@@ -29,6 +30,8 @@ const tray = new Tray(at("photos"), {
   },
 });
 const cards = new Cards(at("classes"), tell, (label) => tray.train(label));
+
+const regions = new Regions({ picture: at("picture"), layer: at("parts"), list: at("regions"), choice: at("area"), add: at("add-region"), told: tell });
 
 function newName() {
   const name = at("name").value.trim();
@@ -83,7 +86,7 @@ function showTrouble() {
 // would show the page as loading. It is opened again when it breaks.
 const picture = at("picture");
 const boxes = new Boxes(at("boxes"), picture);
-trainAt(() => boxes.at());
+trainAt(() => (at("area").value ? { region: at("area").value } : { at: boxes.at() }));
 let streaming = false, frames = false, reopening;
 function stream() {
   if (streaming || !frames || document.readyState !== "complete") return;
@@ -92,7 +95,7 @@ function stream() {
   picture.src = `/v1/stream.mjpg?${Date.now()}`;
 }
 function showPicture(shown) {
-  picture.hidden = at("boxes").hidden = !shown;
+  for (const id of ["picture", "boxes", "parts", "add-region"]) at(id).hidden = !shown;
   at("blank").hidden = shown;
 }
 picture.addEventListener("load", () => showPicture(true));
@@ -185,6 +188,10 @@ listen({
       at("accuracy").textContent += `. About ${percent(c.unknown.accepted)} of other things pass for a class; ${percent(c.unknown.rejected)} of these photos are unknown.`;
     }
     at("undo").disabled = c.generation === 0;
+  },
+  regions(r) {
+    regions.show(r.regions);
+    at("with").hidden = r.regions.length === 0;
   },
   generation(g) { at("generation").textContent = g.generation; },
   teach(t) {

@@ -1,5 +1,19 @@
 // The boxes of objects, drawn over the picture. Tapping one chooses the object to train.
 
+// lay lays an element over the part of a picture that shows the photo.
+export function lay(element, { naturalWidth: w, naturalHeight: h, clientWidth, clientHeight, offsetLeft, offsetTop }) {
+  const scale = w && h ? Math.min(clientWidth / w, clientHeight / h) : 0;
+  Object.assign(element.style, {
+    width: `${w * scale}px`, height: `${h * scale}px`,
+    left: `${offsetLeft + (clientWidth - w * scale) / 2}px`, top: `${offsetTop + (clientHeight - h * scale) / 2}px`,
+  });
+}
+
+// put puts a child of such an element where a box from 0 to 1 is.
+export function put(child, [x0, y0, x1, y1]) {
+  Object.assign(child.style, { left: `${100 * x0}%`, top: `${100 * y0}%`, width: `${100 * (x1 - x0)}%`, height: `${100 * (y1 - y0)}%` });
+}
+
 // Boxes draws into element, which lies over the picture.
 export class Boxes {
   constructor(element, picture) {
@@ -13,16 +27,7 @@ export class Boxes {
   // at returns the center of the chosen object, or undefined for the largest.
   at() { return this.point ?? undefined; }
 
-  // place lays the element over the part of the picture that shows the photo.
-  place() {
-    const { naturalWidth: w, naturalHeight: h, clientWidth, clientHeight, offsetLeft, offsetTop } = this.picture;
-    const scale = w && h ? Math.min(clientWidth / w, clientHeight / h) : 0;
-    const style = this.element.style;
-    style.width = `${w * scale}px`;
-    style.height = `${h * scale}px`;
-    style.left = `${offsetLeft + (clientWidth - w * scale) / 2}px`;
-    style.top = `${offsetTop + (clientHeight - h * scale) / 2}px`;
-  }
+  place() { lay(this.element, this.picture); }
 
   // show draws the boxes of a result; there are none without a detector.
   show(boxes) {
@@ -32,8 +37,7 @@ export class Boxes {
     old.slice(boxes.length).forEach((b) => b.remove());
     boxes.forEach((b, i) => {
       const button = old[i] ?? this.element.appendChild(this.button());
-      const [x0, y0, x1, y1] = b.box;
-      Object.assign(button.style, { left: `${100 * x0}%`, top: `${100 * y0}%`, width: `${100 * (x1 - x0)}%`, height: `${100 * (y1 - y0)}%` });
+      put(button, b.box);
       const text = b.label ? `${b.label} ${Math.round(b.score * 100)} %` : b.object;
       if (button.firstChild.textContent !== text) button.firstChild.textContent = text;
       button.title = `${b.object} ${Math.round(b.object_score * 100)} %`;

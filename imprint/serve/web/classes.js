@@ -5,7 +5,8 @@ import { holdToTrain, isHeld } from "./hold.js";
 const shown = 8; // photos per class
 const most = 200; // photos per class after "Show all"
 
-const make = (tag, props = {}, ...children) => {
+// make makes an element with children.
+export const make = (tag, props = {}, ...children) => {
   const e = Object.assign(document.createElement(tag), props);
   e.append(...children);
   return e;

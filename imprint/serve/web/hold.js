@@ -2,10 +2,10 @@
 import { ask } from "./api.js";
 
 let held = null; // the current hold; only one is possible
-let place = () => undefined;
+let place = () => ({});
 
-// trainAt makes each hold train the object at the point that at() returns.
-export function trainAt(at) { place = at; }
+// trainAt makes each hold train what place() describes: an object at a point, or a region.
+export function trainAt(where) { place = where; }
 
 // holdToTrain makes a button train the class label() while it is held. It calls told with the
 // message of each error.
@@ -16,7 +16,7 @@ export function holdToTrain(button, label, told) {
     const mine = held = { button, name };
     button.classList.add("held");
     button.textContent = "Recording…";
-    mine.started = ask("POST", "/v1/teach", { label: name, action: "start", at: place() });
+    mine.started = ask("POST", "/v1/teach", { label: name, action: "start", ...place() });
     mine.started.catch((e) => { told(e.message); end("cancel"); });
   };
   const end = async (action) => {
