@@ -35,13 +35,14 @@ func TestPageRegions(t *testing.T) {
 	shiftDown := chromeinput.DispatchKeyEvent(chromeinput.KeyDown).WithKey("ArrowDown").WithCode("ArrowDown").WithModifiers(chromeinput.ModifierShift)
 	v.run(chromedp.Focus(".part"), keyDown("ArrowLeft", "ArrowLeft"), shiftDown)
 	s.awaitBox(name, func(b region.Box) bool { return b == region.Box{0.29, 0.3, 0.69, 0.71} })
-	var at [4]float64
+	var at [2]float64
 	v.run(chromedp.ScrollIntoView("#picture"), chromedp.Evaluate(`(() => {
-		const b = document.querySelector(".part").getBoundingClientRect(), l = document.querySelector("#boxes").getBoundingClientRect();
-		return [b.x + b.width / 3, b.y + b.height / 3, l.width, b.right - 4] })()`, &at))
+		const b = document.querySelector(".part").getBoundingClientRect();
+		return [b.x + b.width / 3, b.y + b.height / 3] })()`, &at))
 	v.run(chromedp.MouseEvent(chromeinput.MousePressed, at[0], at[1], chromedp.ButtonLeft),
-		chromedp.MouseEvent(chromeinput.MouseMoved, at[0]-2*at[2], at[1], chromedp.ButtonLeft),
-		chromedp.MouseEvent(chromeinput.MouseReleased, at[0]-2*at[2], at[1], chromedp.ButtonLeft))
+		chromedp.MouseEvent(chromeinput.MouseMoved, at[0]-10, at[1], chromedp.ButtonLeft),
+		chromedp.MouseEvent(chromeinput.MouseMoved, 2, at[1], chromedp.ButtonLeft),
+		chromedp.MouseEvent(chromeinput.MouseReleased, 2, at[1], chromedp.ButtonLeft))
 	s.awaitBox(name, func(b region.Box) bool { return b[0] == 0 && b[2] == 0.4 }) // it stays in the picture
 
 	// Train with the region.
