@@ -36,8 +36,9 @@ type hold struct {
 }
 
 // start starts a hold for a label and a region, or whole pictures if area is "", and returns its
-// progress. With a detector, it collects the object at a point, or the largest if at is nil. It changes nothing if the label's button is already held, and fails with ErrHolding if
-// another button is held. If the hold lasts for longestHold, it is passed to giveUp.
+// progress. With a detector, it collects the object at a point, or the largest if at is nil. It
+// changes nothing if the label's button is already held, and fails with ErrHolding if another button
+// is held. If the hold lasts for longestHold, it is passed to giveUp.
 func (s *holds) start(label, area string, at *point, giveUp func(*hold)) (Teaching, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
