@@ -38,10 +38,10 @@ func (t *training) calibrate(m Method, leftOut [][]float64, total int) calibrati
 	factor := func(k int) float64 {
 		return math.Ldexp([4]float64{1, 1.189207115002721, 1.4142135623730951, 1.681792830507429}[k%4], k/4-3) / spread
 	}
-	all := t.relative(leftOut, 1)
+	all := t.relative(leftOut, total, 1)
 	some := all
 	if t.coarse { // about as many examples as Auto compares recipes on
-		some = t.relative(leftOut, total/maxCompared)
+		some = t.relative(leftOut, total, total/maxCompared)
 	}
 	losses := make(map[int]float64)
 	loss := func(k int) float64 {
@@ -79,9 +79,9 @@ type relativeOutputs struct {
 	own     []float64 // of the true class of each example
 }
 
-// relative returns the outputs for every nth left-out example.
-func (t *training) relative(leftOut [][]float64, n int) (r relativeOutputs) {
-	r.outputs = make([]float64, 0, len(leftOut)/max(n, 1)*len(t.labels))
+// relative returns the outputs for every nth left-out example of total.
+func (t *training) relative(leftOut [][]float64, total, n int) (r relativeOutputs) {
+	r.outputs = make([]float64, 0, total/max(n, 1)*len(t.labels))
 	next := 0
 	for i, row := range leftOut {
 		if row == nil {

@@ -158,15 +158,15 @@ func (c *comparison) best(sqrt bool) (Recipe, error) {
 			best = Recipe{Method: Mean}
 			break
 		}
+		total := t.totalLeftOut()
+		if total < max(minLeftOut, 2*len(t.labels)) {
+			break
+		}
 		s, err := t.solve(r)
 		if err != nil {
 			return best, err
 		}
-		e := t.estimate(s.leftOut)
-		if e.Total < max(minLeftOut, 2*len(t.labels)) {
-			break
-		}
-		logLoss := t.calibrate(r.Method, s.leftOut, e.Total).logLoss
+		logLoss := t.calibrate(r.Method, s.leftOut, total).logLoss
 		// Ignore differences caused only by rounding.
 		if logLoss < loss*(1-1e-9) {
 			best, loss = r, logLoss

@@ -9,7 +9,7 @@ type ldaFit struct {
 	ridge   float64 // added to the diagonal of A
 	weights func() [][]float64
 	spread  []lower     // Rᵀ·A⁻¹·R for the residuals R of each left-out burst
-	across  [][]float64 // Rᵀ·A⁻¹·M for each example and class mean
+	across  [][]float64 // Rᵀ·A⁻¹·M for each example and class mean; solvePrimal sets it only for those that are left out
 	between [][]float64 // M·S⁻¹·M for each pair of class means
 }
 
@@ -23,7 +23,7 @@ func (t *training) lda(lambda float64) (*solution, error) {
 	classes := len(t.labels)
 	f := &ldaFit{
 		training: t, s: float64(max(t.n-classes, 1)),
-		spread: make([]lower, len(t.bursts)), across: newTable(len(t.class), classes),
+		spread: make([]lower, len(t.bursts)),
 	}
 	solve := f.solvePrimal
 	if t.dual() {
@@ -93,6 +93,7 @@ func (f *ldaFit) solveDual() error {
 			row[m] = (f.meanGram.at(c, m) - v) * (f.s / f.ridge)
 		}
 	}
+	f.across = newTable(n, classes)
 	for c, v := range factors {
 		total := make([]float64, classes)
 		for i, k := range f.class {
@@ -135,6 +136,7 @@ func (f *ldaFit) solvePrimal() error {
 	}
 	l.solve(weights)
 	center := func(i int) []float64 { return f.classMean[f.class[i]] }
+	f.across = f.leftOutRows()
 	f.project(l, weights, center, func(b int, outputs [][]float64, spread lower) {
 		for k, i := range f.bursts[b] {
 			copy(f.across[i], outputs[k])

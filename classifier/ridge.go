@@ -8,7 +8,7 @@ type ridgeFit struct {
 	lambda   float64
 	prior    []float64          // proportion of examples in each class
 	weights  func() [][]float64 // one row per class
-	residual [][]float64        // T − F of each example
+	residual [][]float64        // T − F of each example; solvePrimal sets it only for those that are left out
 	// rest holds I − H within each left-out burst, and nil for the other bursts. H is the hat
 	// matrix, which maps the targets T to the outputs F.
 	rest []lower
@@ -26,7 +26,7 @@ func (t *training) ridge(lambda float64) (*solution, error) {
 	classes := len(t.labels)
 	f := &ridgeFit{
 		training: t, lambda: lambda, prior: make([]float64, classes),
-		residual: newTable(len(t.class), classes), rest: make([]lower, len(t.bursts)),
+		rest: make([]lower, len(t.bursts)),
 	}
 	for c, k := range t.count {
 		f.prior[c] = float64(k) / float64(t.n)
@@ -90,6 +90,7 @@ func (f *ridgeFit) solveDual() error {
 	}
 	l.solve(factors)
 	f.weights = func() [][]float64 { return f.combine(factors) }
+	f.residual = newTable(n, classes)
 	for c := range factors {
 		for i, v := range factors[c] {
 			f.residual[i][c] = f.lambda * v
@@ -124,7 +125,7 @@ func (f *ridgeFit) solvePrimal() error {
 		}
 	}
 	l.solve(weights)
-	f.weights = func() [][]float64 { return weights }
+	f.weights, f.residual = func() [][]float64 { return weights }, f.leftOutRows()
 	f.project(l, weights, func(int) []float64 { return f.mean }, func(b int, outputs [][]float64, spread lower) {
 		for k, i := range f.bursts[b] {
 			for c, v := range outputs[k] {

@@ -153,6 +153,30 @@ func (t *training) leavesOut(b int) bool {
 // isSampled reports whether burst b of n is left out, unless it is a whole class.
 func isSampled(b, n int) bool { return b%((n+maxLeftOut-1)/maxLeftOut) == 0 }
 
+// totalLeftOut returns the number of examples that are left out.
+func (t *training) totalLeftOut() (total int) {
+	for b, burst := range t.bursts {
+		if t.leavesOut(b) {
+			total += len(burst)
+		}
+	}
+	return total
+}
+
+// leftOutRows returns a row with a value per class for each example that is left out, and nil for the
+// others. With many classes, rows for all examples would take most of the memory.
+func (t *training) leftOutRows() [][]float64 {
+	rows, some := make([][]float64, len(t.class)), newTable(t.totalLeftOut(), len(t.labels))
+	for b, burst := range t.bursts {
+		if t.leavesOut(b) {
+			for _, i := range burst {
+				rows[i], some = some[0], some[1:]
+			}
+		}
+	}
+	return rows
+}
+
 // project calls f for each burst b that is left out, with matrices of its examples minus their
 // centers. outputs holds their inner products with weights. spread is Rᵀ·(L·Lᵀ)⁻¹·R, where R has
 // the centered examples as columns.
