@@ -105,6 +105,10 @@ func TestOrder(t *testing.T) {
 	}
 	again := append(slices.Clone(photos), photos[2])
 	slices.Reverse(again)
+	for i := range again { // the order of boxes and repeated ones have no influence either
+		again[i].Boxes = append(slices.Clone(again[i].Boxes), again[i].Boxes...)
+		slices.Reverse(again[i].Boxes)
+	}
 	second, err := detector.Train(t.Context(), backbonetest.Detector(2), again, detector.Options{Threads: 4})
 	if err != nil {
 		t.Fatal(err)
@@ -112,6 +116,42 @@ func TestOrder(t *testing.T) {
 	if !bytes.Equal(first.Model, second.Model) || second.Photos != 7 || len(second.Skipped) != 1 {
 		t.Errorf("in another order, the model differs (%d photos, skipped %v)", second.Photos, second.Skipped)
 	}
+}
+
+// TestCopies checks which boxes count if copies of a photo have different ones: most of them, in any order.
+func TestCopies(t *testing.T) {
+	photos := scenes(3, 4, "red", "blue")
+	fewer, other := photos[0], photos[1]
+	fewer.Item.Path, fewer.Boxes = "fewer.png", nil
+	other.Item.Path = "other.png"
+	other.Boxes = slices.Clone(other.Boxes)
+	other.Boxes[0].X0 /= 2
+	var models [2][]byte
+	for i := range models {
+		all := append(slices.Clone(photos), fewer, other)
+		if i > 0 {
+			slices.Reverse(all)
+		}
+		r, err := detector.Train(t.Context(), backbonetest.Detector(2), all, detector.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Skipped) != 2 || r.Photos != len(photos) || r.Boxes != boxes(photos) {
+			t.Errorf("trained on %d boxes in %d photos, skipped %v", r.Boxes, r.Photos, r.Skipped)
+		}
+		models[i] = r.Model
+	}
+	if !bytes.Equal(models[0], models[1]) {
+		t.Error("in another order, the model differs")
+	}
+}
+
+// boxes returns the number of boxes in photos.
+func boxes(photos []detector.Photo) (n int) {
+	for _, p := range photos {
+		n += len(p.Boxes)
+	}
+	return n
 }
 
 // scoresOf returns the codes of the scores of a detector for a photo of random pixels.

@@ -2,6 +2,7 @@ package detector
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -140,7 +141,6 @@ func observe(ctx context.Context, p *predictors, photos []Photo, classes map[str
 		observers = append(observers, first.clone())
 	}
 	views := viewsOf(len(photos))
-	var fatal error
 	work := func(ctx context.Context, worker int, f *dataset.File) (example, error) {
 		i := slices.IndexFunc(photos, func(p Photo) bool { return p.Item.Path == f.Path })
 		return observers[worker].example(ctx, f, truthsOf(photos[i], classes), views)
@@ -151,10 +151,13 @@ func observe(ctx context.Context, p *predictors, photos []Photo, classes map[str
 		o.progress(done, len(photos))
 		if err != nil {
 			skipped = append(skipped, dataset.Skipped{Path: photos[i].Item.Path, Err: err})
-			return fatal
+			return nil
 		}
 		at, found := slices.BinarySearchFunc(list, e.sum, func(e example, sum [sha256.Size]byte) int { return bytes.Compare(e.sum[:], sum[:]) })
 		if found {
+			if e.before(list[at]) {
+				list[at] = e
+			}
 			skipped = append(skipped, dataset.Skipped{Path: photos[i].Item.Path, Err: errDuplicate})
 			return nil
 		}
@@ -170,11 +173,19 @@ func observe(ctx context.Context, p *predictors, photos []Photo, classes map[str
 	return list, skipped, nil
 }
 
-// truthsOf returns the objects in a photo.
+// before reports whether to train on e instead of on a copy of the photo with other boxes: it has more
+// of them or, if the numbers are equal, the smaller ones. So the order of the photos has no influence.
+func (e *example) before(other example) bool {
+	a, b := e.views[0].truths, other.views[0].truths
+	return cmp.Or(cmp.Compare(len(b), len(a)), slices.CompareFunc(a, b, truth.compare)) < 0
+}
+
+// truthsOf returns the objects in a photo, sorted and without repetition.
 func truthsOf(p Photo, classes map[string]int) []truth {
 	var list []truth
 	for _, b := range p.Boxes {
 		list = append(list, truth{classes[b.Label], detect.Box{X0: float32(b.X0), Y0: float32(b.Y0), X1: float32(b.X1), Y1: float32(b.Y1)}})
 	}
-	return list
+	slices.SortFunc(list, truth.compare)
+	return slices.Compact(list)
 }

@@ -18,6 +18,12 @@ type truth struct {
 	box   detect.Box
 }
 
+// compare orders truths by class and edges.
+func (t truth) compare(other truth) int {
+	a, b := t.box, other.box
+	return cmp.Or(cmp.Compare(t.class, other.class), cmp.Compare(a.X0, b.X0), cmp.Compare(a.Y0, b.Y0), cmp.Compare(a.X1, b.X1), cmp.Compare(a.Y1, b.Y1))
+}
+
 // A region is a part of a photo, and whether it is mirrored.
 type region struct {
 	box    detect.Box
