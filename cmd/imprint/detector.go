@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -112,6 +114,9 @@ func readDetectorInput(c *cli.Context) (in detectorInput, err error) {
 			}
 		}
 	}
+	if err := mustReplaceModel(c.String("output")); err != nil {
+		return in, err
+	}
 	if in.model, err = classifierFile(c.String("model")); err != nil {
 		return in, err
 	}
@@ -147,6 +152,25 @@ func readDetectorInput(c *cli.Context) (in detectorInput, err error) {
 	in.photos = photos
 	note(c, skippedLines(leftOut(append(left, unmatched...)), verbose(c))...)
 	return in, nil
+}
+
+// mustReplaceModel returns a usage error if path is a file with content, but no model. It may be a photo or
+// annotations, which nothing could restore.
+func mustReplaceModel(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil // writing it fails, or makes it
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+		return nil // target refuses other things than files
+	}
+	const identifier = "TFL3"
+	start := make([]byte, 4+len(identifier)) // the offset of the model comes first
+	if _, err := io.ReadFull(f, start); err == nil && string(start[4:]) == identifier {
+		return nil
+	}
+	return usagef("-o %s would replace a file that is not a model: choose another name", path)
 }
 
 // A trainedObject is the result of detector train as JSON.
