@@ -180,10 +180,13 @@ func mustBeOneClass(c *cli.Context) error {
 	return nil
 }
 
+// labelsByPath returns the labels of whole photos. Boxes of a photo can have several labels.
 func labelsByPath(photos []dataset.Item) map[string]string {
 	labels := make(map[string]string)
 	for _, it := range photos {
-		labels[it.Path] = it.Label
+		if it.Box == (dataset.Box{}) {
+			labels[it.Path] = it.Label
+		}
 	}
 	return labels
 }

@@ -126,5 +126,10 @@ func detectorName(d *predict.DetectorChoice) string {
 
 // detectorChange says that a workspace's detector was replaced.
 func detectorChange(was, now *predict.DetectorChoice) string {
-	return fmt.Sprintf(", with %s instead of %s", detectorName(now), detectorName(was))
+	a, b := detectorName(now), detectorName(was)
+	if a == b && now != nil && was != nil && now.Min != was.Min {
+		a += fmt.Sprintf(" with scores of at least %.4g", now.Min)
+		b = fmt.Sprintf("%.4g", was.Min)
+	}
+	return fmt.Sprintf(", with %s instead of %s", a, b)
 }

@@ -96,10 +96,28 @@ func needsTPU(dir string) bool {
 	return err == nil && backbone.Compiled(m)
 }
 
+// detectorProblem returns an error if the workspace in dir has a detector that can't be loaded.
+func detectorProblem(dir string) error {
+	ws, err := imprint.Open(dir, imprint.Options{Existing: true})
+	if err != nil {
+		return err
+	}
+	defer ws.Close()
+	if ws.Settings().Detector != nil {
+		_, err = ws.Snapshot()
+	}
+	return err
+}
+
 // workspaceFinding reports on the workspace in dir. Its fix says what to do next.
 func workspaceFinding(dir string, cameras []source.Camera) tpu.Finding {
 	classes, err := workspaceLabels(dir)
+	if err == nil {
+		err = detectorProblem(dir)
+	}
 	switch {
+	case err != nil && lostModel("detector-")(err):
+		return tpu.Finding{Severity: tpu.Hint, State: "workspace-failed", Text: err.Error(), Fix: hint(err, "doctor")}
 	case err != nil && !errors.Is(err, imprint.ErrNoClasses):
 		return tpu.Finding{Severity: tpu.Hint, State: "workspace-failed", Text: err.Error(), Fix: "restore a backup of " + dir + ", or name another folder with --workspace DIR"}
 	case len(classes) == 0:

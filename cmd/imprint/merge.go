@@ -79,6 +79,9 @@ func merge(c *cli.Context) error {
 	}
 	sources = append(sources, copied...)
 	ws, merged, err := imprint.Merge(c.Context, dir, sources, o)
+	if errors.Is(err, imprint.ErrOtherDetector) {
+		err = hinted{err, "give them the same one first: imprint --workspace DIR retrain --detector MODEL, with the same --detect and --detect-min"}
+	}
 	if err != nil {
 		return showConflicts(c, err)
 	}

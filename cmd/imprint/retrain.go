@@ -193,7 +193,11 @@ func trainAgain(c *cli.Context, ws *imprint.Workspace, to imprint.Options, moved
 		if to.Backbone == "" {
 			again = "--detector MODEL"
 		}
-		err = hinted{err, "name the folder that has them now: imprint retrain " + again + " DIR; or leave them out with --drop-missing"}
+		text := "name the folder that has them now: imprint retrain " + again + " DIR; or leave them out with --drop-missing"
+		if to.Detector != nil && to.Detector.Model != "" {
+			text += "; a lower --detect-min finds more"
+		}
+		err = hinted{err, text}
 	}
 	return missing, err
 }
