@@ -47,6 +47,9 @@ class AdaptersTest(unittest.TestCase):
         self.assertEqual(classify.get_classes(i, top_k=2), [classify.Class(2, 122.5), classify.Class(1, 1)])
         self.assertEqual([c.id for c in classify.get_classes(i, score_threshold=1)], [2, 1, 3])
         self.assertEqual(classify.get_classes_from_scores([0.25, 0.5], top_k=9), [(1, 0.5), (0, 0.25)])
+        self.assertEqual(classify.get_classes_from_scores([0.25, 0.5], top_k=0), [(1, 0.5), (0, 0.25)])
+        for scores, top_k in ([0.25, 0.5], 1.5), (0.25, 1):
+            self.assertRaises(TypeError, classify.get_classes_from_scores, scores, top_k)
         for scores in np.array([0, 3, 250], np.uint8), np.array([-128, 3, 100], np.int8), np.array([False, True]):
             self.assertEqual([c.id for c in classify.get_classes_from_scores(scores)], list(range(len(scores)))[::-1])
         self.assertEqual(list(classify.get_scores(FakeInterpreter([np.array([[0.5, 2]], np.float32)]))), [0.5, 2])
@@ -64,6 +67,7 @@ class AdaptersTest(unittest.TestCase):
         image, scale = common.set_resized_input(i, (300, 300), resize)
         self.assertEqual((sizes, image.shape, scale), ([(100, 100)], (100, 100, 3), (1 / 3, 1 / 3)))
         self.assertTrue((i.input[0, :, :100] == 77).all() and (i.input[0, :, 100:] == 0).all())
+        self.assertRaises(ValueError, common.set_resized_input, i, (300,), resize)
 
     def test_segment(self):
         got = segment.get_output(FakeInterpreter([np.array([[[1, 2], [3, 4]]], np.int64)]))
@@ -83,6 +87,8 @@ class AdaptersTest(unittest.TestCase):
                 i = FakeInterpreter(outputs, signatures)
                 self.assertEqual(detect.get_objects(i, image_scale=(0.5, 0.5)), [first, second])
                 self.assertEqual(detect.get_objects(i, 0.6, (0.5, 0.5)), [first])
+        with self.assertRaises(IndexError):  # fewer boxes than scores
+            detect.get_objects(FakeInterpreter([boxes[:, :1], ids, scores, count]))
         with self.assertRaisesRegex(ValueError, 'this model has 2'):
             detect.get_objects(FakeInterpreter([], {'a': {}, 'b': {}}))
 
@@ -100,7 +106,7 @@ class AdaptersTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, 'labels.txt')
             for text, want in [('cat\nhot dog\n', {0: 'cat', 1: 'hot dog'}), ('0  cat\n7:hot dog\n', {0: 'cat', 7: 'hot dog'}),
-                               ('3 a:b\r\n5 : c\nü\n', {3: 'a:b', 5: 'c', 2: 'ü'}), ('1001\n\n2nd place', {0: '1001', 1: '', 2: '2nd place'})]:
+                               ('7:\n0::x\n5 :: y z', {7: '', 0: 'x', 5: 'y z'}), ('3 a:b\r\n5 : c\nü\n', {3: 'a:b', 5: 'c', 2: 'ü'}), ('1001\n\n2nd place', {0: '1001', 1: '', 2: '2nd place'})]:
                 with open(path, 'w', encoding='utf-8', newline='') as f:
                     f.write(text)
                 self.assertEqual(dataset.read_label_file(path), want)
@@ -139,7 +145,7 @@ class EdgeTpuTest(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, f'input size={size - 1}, expected={size}'):
             edgetpu.run_inference(i, pixels[:size - 1])
         self.assertRaises(TypeError, edgetpu.run_inference, i, [1, 2])
-        self.assertRaises(TypeError, edgetpu.run_inference, i, pixels[:size].reshape(128, 128, 3))
+        self.assertRaises(ValueError, edgetpu.run_inference, i, pixels[:size].reshape(128, 128, 3))
         self.assertRaises(ValueError, edgetpu.invoke_with_bytes, 17, b'')
         self.assertFalse(edgetpu.supports_dmabuf(handle))
 

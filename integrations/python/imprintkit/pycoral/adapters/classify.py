@@ -1,5 +1,6 @@
 """Functions for the output of a classifier or an embedding extractor."""
 
+import operator
 from typing import Any, List, NamedTuple
 
 import numpy as np
@@ -29,9 +30,13 @@ def get_scores(interpreter: Any) -> 'np.ndarray[Any, Any]':
 
 
 def get_classes_from_scores(scores: Any, top_k: float = float('inf'), score_threshold: float = -float('inf')) -> List[Class]:
-    """Return the classes with the largest scores, best first: at most top_k, with scores of at least score_threshold."""
+    """Return the classes with the largest scores, best first: at most top_k, with scores of at least score_threshold.
+
+    As in pycoral, 0 for top_k means all classes. Of equal scores, the one with the smaller index comes first.
+    """
+    count = operator.index(min(top_k, len(scores))) or len(scores)
     scores = np.asarray(scores)
-    best = np.argsort(-scores.astype(np.float64), kind='stable')[:int(min(top_k, scores.size))]
+    best = np.argsort(-scores.astype(np.float64), kind='stable')[:count]
     return [Class(int(i), scores[i]) for i in best if scores[i] >= score_threshold]
 
 

@@ -18,8 +18,8 @@ def input_details(interpreter: Any, key: str) -> Any:
 
 def input_size(interpreter: Any) -> Tuple[int, int]:
     """Return the width and height of the input."""
-    shape = input_details(interpreter, 'shape')
-    return shape[2], shape[1]
+    _, height, width, _ = input_details(interpreter, 'shape')
+    return width, height
 
 
 def input_tensor(interpreter: Any) -> 'np.ndarray[Any, Any]':
@@ -41,10 +41,12 @@ def set_resized_input(interpreter: Any, size: Tuple[int, int],
     resized image and the scale, once for each axis, which get_objects needs.
     """
     tensor = input_tensor(interpreter)
-    height, width, channels = tensor.shape
-    scale = min(width / size[0], height / size[1])
-    fitted = int(size[0] * scale), int(size[1] * scale)
-    image = resize(fitted)
+    _, _, channels = tensor.shape
+    width, height = input_size(interpreter)
+    w, h = size
+    scale = min(width / w, height / h)
+    w, h = int(w * scale), int(h * scale)
     tensor[...] = 0
-    tensor[:fitted[1], :fitted[0]] = np.asarray(image).reshape(fitted[1], fitted[0], channels)
+    image = resize((w, h))
+    tensor[:h, :w] = np.asarray(image).reshape(h, w, channels)
     return image, (scale, scale)

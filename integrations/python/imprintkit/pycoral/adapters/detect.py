@@ -98,7 +98,8 @@ def get_objects(interpreter: Any, score_threshold: float = -float('inf'),
     width, height = common.input_size(interpreter)
     sx, sy = width / image_scale[0], height / image_scale[1]
     objects = []
-    for (top, left, bottom, right), label, score in zip(out['boxes'][0], out['ids'][0], out['scores'][0]):
+    for i, score in enumerate(out['scores'][0]):
         if score >= score_threshold:
-            objects.append(Object(int(label), float(score), BBox(left, top, right, bottom).scale(sx, sy).map(int)))
+            top, left, bottom, right = out['boxes'][0][i]
+            objects.append(Object(int(out['ids'][0][i]), float(score), BBox(left, top, right, bottom).scale(sx, sy).map(int)))
     return objects

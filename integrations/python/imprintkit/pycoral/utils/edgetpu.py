@@ -106,7 +106,7 @@ def run_inference(interpreter: Any, input_data: Any) -> None:
     if isinstance(input_data, np.ndarray):
         data: Any = np.ascontiguousarray(input_data)
         if data.ndim != 1:
-            raise TypeError(f'the input is an array of {data.ndim} dimensions, not 1')
+            raise ValueError(f'the input is an array of {data.ndim} dimensions, not 1: call its method ravel')
         data = data.view(np.uint8)
     elif isinstance(input_data, (bytes, bytearray)):
         data = input_data
