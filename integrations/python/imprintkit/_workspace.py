@@ -1,10 +1,12 @@
 """Workspaces and models in this process."""
 
+import contextlib
 import ctypes
 import os
+import sys
 import threading
 import weakref
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple, TypeVar, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, TypeVar, Union
 
 import numpy as np
 
@@ -14,6 +16,31 @@ from .errors import BadArgumentError, CanceledError, ImprintError
 
 Self = TypeVar('Self', bound='_Handle')
 Path = Union[str, 'os.PathLike[str]']
+
+
+@contextlib.contextmanager
+def _dropped(function: Callable[..., Any], raised: List[BaseException]) -> Iterator[None]:
+    """Append the exceptions to raised that a callback raises outside of its try.
+
+    Ctrl-C may be handled just when a callback begins. ctypes then drops the exception, and goes on with any result.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only that one handles signals
+        yield
+        return
+    previous = sys.unraisablehook
+
+    def hook(dropped: Any) -> None:
+        # Python 3.13 and newer have the function only in the message.
+        ours = dropped.object is function or repr(function) in (dropped.err_msg or '')
+        if ours and dropped.exc_value is not None:
+            raised.append(dropped.exc_value)
+        else:
+            previous(dropped)
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = previous
 
 
 class Result(NamedTuple):
@@ -199,6 +226,8 @@ class Workspace(_Handle):
 
         def report(_: Any, done: int, total: int) -> int:
             try:
+                if raised:
+                    return 1
                 self._reporting = threading.get_ident()
                 if progress is not None:
                     progress(done, total)
@@ -209,8 +238,12 @@ class Workspace(_Handle):
             finally:
                 self._reporting = None
         try:
-            return self._json('add', *_library.photos(photos), *_library.photos([(None, p) for p in negatives]),
-                              _library.Progress(report), None)
+            with _dropped(report, raised):
+                result = self._json('add', *_library.photos(photos), *_library.photos([(None, p) for p in negatives]),
+                                    _library.Progress(report), None)
+            if raised:  # Ctrl-C came too late to prevent the addition
+                raise raised[0]
+            return result
         except ImprintError as e:
             if raised:
                 raise raised[0] from None

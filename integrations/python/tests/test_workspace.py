@@ -3,6 +3,7 @@
 import gc
 import os
 import pathlib
+import sys
 import tempfile
 import threading
 import unittest
@@ -169,6 +170,27 @@ class WorkspaceTest(unittest.TestCase):
                 self.workspace.add('blue', picture('blue', 1))
         self.workspace.reload()
         self.assertEqual(list(self.workspace.classes), ['red'])
+
+    def test_interrupted_callback(self):
+        """Raise KeyboardInterrupt just when ctypes calls back, as Ctrl-C may. ctypes drops it."""
+        for at in range(1, 6):
+            seen, calls = [], []
+
+            def trace(frame, event, _):
+                if event == 'call' and frame.f_code.co_name == 'report':
+                    calls.append(event)
+                    if len(calls) == at:
+                        raise KeyboardInterrupt
+            tracer = sys.gettrace()
+            sys.settrace(trace)
+            try:
+                with self.assertRaises(KeyboardInterrupt):
+                    self.workspace.add('red', pictures('red', 5), lambda *numbers: seen.append(numbers))
+            finally:
+                sys.settrace(tracer)
+            self.assertEqual(len(seen), at - 1)
+            if at < 5:
+                self.assertEqual(self.workspace.classes, {})
 
     def test_threads(self):
         self.train()
