@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/detect"
@@ -62,11 +63,15 @@ type Pool struct {
 	gate   chan struct{} // holds one value while a goroutine opens or closes devices
 	bus    tpu.Bus
 	opened []*tpu.Device
+
+	programs atomic.Uint64 // number of programs made
+	usage    sync.Mutex
+	last     map[*tpu.Device]uint64 // number of the program that ran last on each device; guarded by usage
 }
 
 // New checks the options and reads the uncompiled model. It opens no device.
 func New(o Options) (*Pool, error) {
-	p := &Pool{options: o, choice: o.Device, gate: make(chan struct{}, 1)}
+	p := &Pool{options: o, choice: o.Device, gate: make(chan struct{}, 1), last: make(map[*tpu.Device]uint64)}
 	switch {
 	case o.Device == "":
 		p.choice = "auto"

@@ -16,6 +16,7 @@ import (
 // A program is a model's compiled operator. It can run on every device of the pool.
 type program struct {
 	pool     *Pool
+	number   uint64 // 1 for the first program of the pool
 	pkg      *executable.Package
 	fallback *fallback // nil if the CPU can't take over
 	warned   sync.Once
@@ -34,7 +35,7 @@ func (p *Pool) load(options []byte, inputs, outputs []int, uncompiled *tflite.Mo
 	if err := pkg.CheckTensors(inputs, outputs); err != nil {
 		return nil, err
 	}
-	g := &program{pool: p, pkg: pkg}
+	g := &program{pool: p, pkg: pkg, number: p.programs.Add(1)}
 	if uncompiled != nil {
 		if g.fallback, err = newFallback(uncompiled, pkg.Main); err != nil {
 			return nil, fmt.Errorf("uncompiled model %s: %w", p.options.Uncompiled, err)
@@ -101,13 +102,23 @@ func (g *program) open(ctx context.Context) error {
 	return nil
 }
 
-// pick returns the place with the fewest runs in progress. It prefers devices that are ready. It
-// picks failed, which may be nil, only if there is no other place.
+// pick returns the place with the fewest runs in progress. It prefers devices that are ready, then
+// those on which no other program ran last, so that several models keep their parameters on several
+// devices. It picks failed, which may be nil, only if there is no other place.
 func (g *program) pick(failed *place) *place {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.pool.usage.Lock()
+	defer g.pool.usage.Unlock()
 	burden := func(at *place) int {
-		n := at.running
+		n := 4 * at.running
+		switch g.pool.last[at.device] {
+		case g.number:
+		case 0:
+			n++
+		default:
+			n += 2
+		}
 		if at == failed {
 			n += 1 << 20
 		}
@@ -118,6 +129,7 @@ func (g *program) pick(failed *place) *place {
 	}
 	best := slices.MinFunc(g.places, func(a, b *place) int { return burden(a) - burden(b) })
 	best.running++
+	g.pool.last[best.device] = g.number
 	return best
 }
 
