@@ -334,6 +334,9 @@ func (w *Workspace) Embed(ctx context.Context, p *Photo) ([]float64, error) {
 		if err != nil {
 			return nil, err
 		}
+		if r.Embedding == nil {
+			return nil, fmt.Errorf("embed: %w with an object: the detector finds nothing", imprint.ErrNoPhotos)
+		}
 		embedding := make([]float64, r.Backbone.Dim())
 		r.Backbone.Dequantize(embedding, r.Embedding)
 		return embedding, nil
