@@ -3,6 +3,7 @@ package serve
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -100,7 +101,10 @@ func TestRegions(t *testing.T) {
 	s.do("PUT", "/v1/regions/door", `{"answers":2}`, 200, nil)
 	for i, label := range []string{"open", `<b>"closed"/+#`} {
 		s.showPair(uint64(i+1), 1)
-		done, err := s.TeachRegion(context.Background(), label, "door")
+		done, err := Teaching{}, ErrNoFrames
+		for errors.Is(err, ErrNoFrames) { // on a busy machine
+			done, err = s.TeachRegion(context.Background(), label, "door")
+		}
 		if err != nil || done.Region != "door" || done.State != "done" {
 			t.Fatalf("train %s: got %+v, %v", label, done, err)
 		}
