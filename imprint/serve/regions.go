@@ -280,8 +280,9 @@ func (g *regions) wait(p *picture) {
 	held := g.holds.region() == w.name // a held button collects still pictures, too
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if w.Box != p.part.box || !slices.Contains(g.list, w) {
-		return // changed or removed meanwhile
+	if w.Box != p.part.box || !slices.Contains(g.list, w) { // changed or removed meanwhile
+		g.count(w, "dropped", &w.frames.Dropped)
+		return
 	}
 	g.drop(w)
 	if !held && w.seen != nil && p.part.gray.Difference(w.seen) < w.Motion &&
