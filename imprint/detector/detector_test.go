@@ -127,6 +127,7 @@ func TestCopies(t *testing.T) {
 	other.Boxes = slices.Clone(other.Boxes)
 	other.Boxes[0].X0 /= 2
 	var models [2][]byte
+	var scores [2][]float64
 	for i := range models {
 		all := append(slices.Clone(photos), fewer, other)
 		if i > 0 {
@@ -140,9 +141,17 @@ func TestCopies(t *testing.T) {
 			t.Errorf("trained on %d boxes in %d photos, skipped %v", r.Boxes, r.Photos, r.Skipped)
 		}
 		models[i] = r.Model
+		found, err := detector.Evaluate(t.Context(), backbonetest.Detector(2), all, detector.EvaluateOptions{Shots: []int{2}, Draws: 2, HoldOut: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		scores[i] = found[0].Each
 	}
 	if !bytes.Equal(models[0], models[1]) {
 		t.Error("in another order, the model differs")
+	}
+	if !slices.Equal(scores[0], scores[1]) {
+		t.Errorf("in another order, the scores differ: %v and %v", scores[0], scores[1])
 	}
 }
 

@@ -2,6 +2,7 @@ package detector
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -42,7 +43,7 @@ func Evaluate(ctx context.Context, model []byte, photos []Photo, o EvaluateOptio
 	if err != nil {
 		return nil, err
 	}
-	if photos, err = byContent(ctx, photos, o.threads()); err != nil {
+	if photos, err = byContent(ctx, photos, labels, o.threads()); err != nil {
 		return nil, err
 	}
 	held := min(o.HoldOut, len(photos)/2)
@@ -114,20 +115,27 @@ func firstOf(photos []Photo, labels []string, n int) []Photo {
 }
 
 // byContent returns the photos that can be read, sorted by their content and without repetition.
-func byContent(ctx context.Context, photos []Photo, threads int) ([]Photo, error) {
+func byContent(ctx context.Context, photos []Photo, labels []string, threads int) ([]Photo, error) {
 	type hashed struct {
-		sum [sha256.Size]byte
+		sum    [sha256.Size]byte
+		truths []truth
 		Photo
+	}
+	classes := make(map[string]int)
+	for i, l := range labels {
+		classes[l] = i
 	}
 	var list []hashed
 	work := func(_ context.Context, _ int, f *dataset.File) ([sha256.Size]byte, error) { return f.SHA256(), nil }
 	err := dataset.Load(ctx, items(photos), dataset.DefaultLimits(), threads, work, func(i int, sum [sha256.Size]byte, err error) error {
 		if err == nil {
-			list = append(list, hashed{sum, photos[i]})
+			list = append(list, hashed{sum, truthsOf(photos[i], classes), photos[i]})
 		}
 		return nil
 	})
-	slices.SortStableFunc(list, func(a, b hashed) int { return bytes.Compare(a.sum[:], b.sum[:]) })
+	slices.SortStableFunc(list, func(a, b hashed) int {
+		return cmp.Or(bytes.Compare(a.sum[:], b.sum[:]), preferred(a.truths, b.truths))
+	})
 	list = slices.CompactFunc(list, func(a, b hashed) bool { return a.sum == b.sum })
 	sorted := make([]Photo, len(list))
 	for i, h := range list {

@@ -155,7 +155,7 @@ func observe(ctx context.Context, p *predictors, photos []Photo, classes map[str
 		}
 		at, found := slices.BinarySearchFunc(list, e.sum, func(e example, sum [sha256.Size]byte) int { return bytes.Compare(e.sum[:], sum[:]) })
 		if found {
-			if e.before(list[at]) {
+			if preferred(e.views[0].truths, list[at].views[0].truths) < 0 {
 				list[at] = e
 			}
 			skipped = append(skipped, dataset.Skipped{Path: photos[i].Item.Path, Err: errDuplicate})
@@ -173,11 +173,10 @@ func observe(ctx context.Context, p *predictors, photos []Photo, classes map[str
 	return list, skipped, nil
 }
 
-// before reports whether to train on e instead of on a copy of the photo with other boxes: it has more
-// of them or, if the numbers are equal, the smaller ones. So the order of the photos has no influence.
-func (e *example) before(other example) bool {
-	a, b := e.views[0].truths, other.views[0].truths
-	return cmp.Or(cmp.Compare(len(b), len(a)), slices.CompareFunc(a, b, truth.compare)) < 0
+// preferred orders the objects in copies of a photo: most objects first. The one to use does not depend
+// on the order of the photos.
+func preferred(a, b []truth) int {
+	return cmp.Or(cmp.Compare(len(b), len(a)), slices.CompareFunc(a, b, truth.compare))
 }
 
 // truthsOf returns the objects in a photo, sorted and without repetition.
