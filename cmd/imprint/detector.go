@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -262,7 +263,11 @@ func detectorEval(c *cli.Context) error {
 	results, err := detector.Evaluate(c.Context, in.content, in.photos, o)
 	clear()
 	if err != nil {
-		return fmt.Errorf("evaluate detector %s: %w", in.model, err)
+		err = fmt.Errorf("evaluate detector %s: %w", in.model, err)
+		if errors.Is(err, detector.ErrNoBoxes) {
+			err = hinted{err, "add photos with boxes, or train on fewer with --support and measure with fewer with --hold-out"}
+		}
+		return err
 	}
 	if asJSON(c) {
 		return printJSON(c.App.Writer, struct {
