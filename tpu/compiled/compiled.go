@@ -187,7 +187,7 @@ func (p *Pair) findLayers(layers []layer) {
 	for _, l := range layers {
 		at := p.find(l, next, &filters)
 		if at.found > 0 && !at.streamed {
-			next = at.place.Offset + align64(l.filter.Size(at.place.Form))
+			next = at.place.Offset + align64(at.filter.Size(at.place.Form))
 		}
 		p.layers = append(p.layers, at)
 	}
@@ -267,8 +267,44 @@ func (p *Pair) find(l layer, next int, filters *executable.Finder) placed {
 	if l.filter == nil {
 		return at
 	}
+	p.findFilter(&at, next, filters)
+	if n := p.groupOf(&l); at.found == 0 && n > 0 {
+		grouped := *l.filter
+		grouped.Group = n
+		at.filter = &grouped
+		if p.findFilter(&at, next, filters); at.found == 0 {
+			at.filter = l.filter
+		}
+	}
+	return at
+}
+
+// groupOf returns the number of outputs of a CONV_2D that a RESHAPE keeps together, or 0 if the compiler
+// does not pad them.
+func (p *Pair) groupOf(l *layer) int {
+	g := &p.uncompiled.Subgraphs[0]
+	if l.kind != tflite.OpConv2D || l.filter.Multipliers != nil {
+		return 0
+	}
+	out := g.Operators[l.operator].Outputs[0]
+	for i := range g.Operators {
+		op := &g.Operators[i]
+		if p.uncompiled.OperatorCodes[op.Opcode].Builtin != tflite.OpReshape || op.Inputs[0] != out {
+			continue
+		}
+		shape := g.Tensors[op.Outputs[0]].Shape
+		if n := len(shape); n > 0 && shape[n-1] > 0 && int(shape[n-1]) < l.filter.Outputs && l.filter.Outputs%int(shape[n-1]) == 0 && shape[n-1]%4 != 0 {
+			return int(shape[n-1])
+		}
+	}
+	return 0
+}
+
+// findFilter locates the weights of a layer.
+func (p *Pair) findFilter(at *placed, next int, filters *executable.Finder) {
+	at.streamed = false
 	if p.program.Caching != nil {
-		places := filters.Find(l.filter, p.program.Caching.Parameters)
+		places := filters.Find(at.filter, p.program.Caching.Parameters)
 		at.found = len(places)
 		for i, place := range places {
 			if i == 0 || place.Offset == next {
@@ -277,12 +313,11 @@ func (p *Pair) find(l layer, next int, filters *executable.Finder) placed {
 		}
 	}
 	if at.found == 0 {
-		places := filters.Find(l.filter, p.program.Main.Parameters)
+		places := filters.Find(at.filter, p.program.Main.Parameters)
 		if at.found, at.streamed = len(places), true; at.found > 0 {
 			at.place = places[0]
 		}
 	}
-	return at
 }
 
 // parameters returns the parameters of program that contain the layer's weights.

@@ -101,8 +101,9 @@ func (c *change) write(program *executable.Package) error {
 
 // writeFilter writes the new weights and biases over the old ones.
 func (c *change) writeFilter(program *executable.Package) error {
-	old := c.layer.filter
-	if reflect.DeepEqual(old, c.filter) {
+	old, f := c.layer.filter, *c.filter
+	f.Group = old.Group
+	if reflect.DeepEqual(old, &f) {
 		return nil
 	}
 	if c.found != 1 {
@@ -115,7 +116,6 @@ func (c *change) writeFilter(program *executable.Package) error {
 	if form.NoBias && slices.ContainsFunc(c.filter.Biases, func(b int32) bool { return b != 0 }) {
 		return errors.New("it has no room for biases, because its biases were all 0 when it was compiled")
 	}
-	f := *c.filter
 	if !form.NoBias && f.Biases == nil {
 		f.Biases = make([]int32, f.Outputs)
 	}

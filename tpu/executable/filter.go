@@ -17,6 +17,10 @@ type Filter struct {
 	Outputs, Inputs, Height, Width int // a depthwise filter has one input per output
 	Depthwise                      bool
 	FullyConnected                 bool // if set, up to 4 outputs are padded to 16 instead of 4
+	// Group, if not 0, is the number of outputs that are padded together to a multiple of 4. Compilers write
+	// the class predictors of an SSD so, whose outputs a RESHAPE splits into groups. No filter quantized per channel
+	// is known to be grouped.
+	Group int
 	// Weights are codes in TensorFlow Lite's order: [output][y][x][input], or
 	// [y][x][output] for a depthwise filter.
 	Weights []byte
@@ -99,13 +103,22 @@ func (f *Filter) tiles() int { return (f.Outputs + f.rows() - 1) / f.rows() }
 
 // Size returns the encoded size of f in bytes. In an executable's parameters it is padded to a
 // multiple of 64.
-func (f *Filter) Size(form Form) int { return f.tiles() * f.tile(form) }
+func (f *Filter) Size(form Form) int {
+	if f.Group > 0 {
+		g := Filter{Outputs: f.Outputs / f.Group * up(f.Group, 4), Inputs: f.Inputs, Height: f.Height, Width: f.Width, FullyConnected: f.FullyConnected}
+		return g.Size(form)
+	}
+	return f.tiles() * f.tile(form)
+}
 
 // Check returns an error that wraps ErrCorrupt unless the parts of f are consistent.
 func (f *Filter) Check() error {
 	places := f.Height * f.Width
 	if f.Outputs < 1 || f.Inputs < 1 || places < 1 || f.Depthwise && f.Inputs != 1 {
 		return fmt.Errorf("filter of %d outputs, %d inputs, %d×%d: %w", f.Outputs, f.Inputs, f.Height, f.Width, ErrCorrupt)
+	}
+	if f.Group < 0 || f.Group > 0 && (f.Outputs%f.Group != 0 || f.Depthwise || f.Multipliers != nil) {
+		return fmt.Errorf("filter of %d outputs in groups of %d: %w", f.Outputs, f.Group, ErrCorrupt)
 	}
 	if len(f.Weights) != f.Outputs*places*f.Inputs || len(f.Zeros) != 1 && len(f.Zeros) != f.Outputs ||
 		f.Biases != nil && len(f.Biases) != f.Outputs || f.Multipliers != nil && len(f.Multipliers) != f.Outputs {
@@ -122,6 +135,21 @@ func (f *Filter) zero(output int) byte {
 	return f.Zeros[output]
 }
 
+// grouped returns f with the padding of its groups as further outputs: zero points as weights, and biases of 0.
+func (f *Filter) grouped() *Filter {
+	size, padded := f.Height*f.Width*f.Inputs, up(f.Group, 4)
+	g := *f
+	g.Group, g.Outputs, g.Weights, g.Biases = 0, f.Outputs/f.Group*padded, nil, nil
+	for o := 0; o < f.Outputs; o += f.Group {
+		g.Weights = append(g.Weights, f.Weights[o*size:][:f.Group*size]...)
+		g.Weights = append(g.Weights, slices.Repeat([]byte{f.zero(0)}, (padded-f.Group)*size)...)
+		if f.Biases != nil {
+			g.Biases = append(append(g.Biases, f.Biases[o:][:f.Group]...), make([]int32, padded-f.Group)...)
+		}
+	}
+	return &g
+}
+
 // Encode returns f as a compiler writes it in the given form. f must pass Check.
 func (f *Filter) Encode(form Form) []byte {
 	b := make([]byte, f.Size(form))
@@ -131,6 +159,10 @@ func (f *Filter) Encode(form Form) []byte {
 
 // encode writes f to b, which has its size and is 0.
 func (f *Filter) encode(b []byte, form Form) {
+	if f.Group > 0 {
+		f.grouped().encode(b, form)
+		return
+	}
 	rows, tile := f.rows(), f.tile(form)
 	for o := range up(f.Outputs, rows) {
 		f.encodeHeader(b[o/rows*tile:], o, form)
@@ -227,6 +259,9 @@ func (f *Filter) Decode(b []byte, form Form) error {
 	if len(b) < f.Size(form) {
 		return fmt.Errorf("%d bytes for a filter that takes %d: %w", len(b), f.Size(form), ErrCorrupt)
 	}
+	if f.Group > 0 {
+		return f.decodeGrouped(b, form)
+	}
 	rows, tile, places := f.rows(), f.tile(form), f.Height*f.Width
 	f.Weights = make([]byte, f.Outputs*places*f.Inputs)
 	if f.Multipliers != nil {
@@ -264,6 +299,24 @@ func (f *Filter) Decode(b []byte, form Form) error {
 				f.Weights[(o*places+p)*f.Inputs+i] = t[block*4*rows+4*(o%rows)+i%4]
 			}
 		}
+	}
+	return nil
+}
+
+// decodeGrouped is Decode for a filter with groups. It leaves out the padding.
+func (f *Filter) decodeGrouped(b []byte, form Form) error {
+	padded := up(f.Group, 4)
+	g := *f
+	g.Group, g.Outputs = 0, f.Outputs/f.Group*padded
+	if err := g.Decode(b, form); err != nil {
+		return err
+	}
+	f.Weights, f.Biases = nil, nil
+	for weights := range slices.Chunk(g.Weights, padded*f.Height*f.Width*f.Inputs) {
+		f.Weights = append(f.Weights, weights[:len(weights)/padded*f.Group]...)
+	}
+	for o := 0; o < len(g.Biases); o += padded {
+		f.Biases = append(f.Biases, g.Biases[o:][:f.Group]...)
 	}
 	return nil
 }
