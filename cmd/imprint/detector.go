@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -16,6 +17,7 @@ import (
 	"github.com/imprintkit/imprint/dataset/annotations"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/detector"
+	"github.com/imprintkit/imprint/imprint/modelfile"
 	"github.com/imprintkit/imprint/imprint/predict"
 )
 
@@ -50,11 +52,15 @@ Examples:
       --annotations boxes.csv -o raccoon.tflite
    imprint detector train --model pets.tflite --photos ./photos \
       --annotations ./annotations --keep-classes -o more.tflite
+   imprint detector train --model ssd.tflite --compiled ssd_edgetpu.tflite \
+      --photos ./photos --annotations boxes.json -o cup.tflite
 
+The last example also writes cup_edgetpu.tflite; its number of classes must stay.
 Annotations are a file or folder of Pascal VOC XML, COCO or Label Studio JSON,
 CSV or YOLO text. They belong to the photos with the same file names.`,
 			Flags: append(detectorFlags(),
 				&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write the new model to `FILE`; required", DefaultText: "none"},
+				&cli.StringFlag{Name: "compiled", Usage: "also write the new detector into a copy of the compiled `MODEL` that was made from --model, as FILE_edgetpu.tflite", DefaultText: "none"},
 				jsonFlag("the result")),
 			Action: detectorTrain,
 		}, {
@@ -95,6 +101,7 @@ func detectorFlags() []cli.Flag {
 type detectorInput struct {
 	model   string
 	content []byte
+	classes int // of the model
 	photos  []detector.Photo
 	options detector.Options
 }
@@ -133,6 +140,7 @@ func readDetectorInput(c *cli.Context) (in detectorInput, err error) {
 	if err != nil {
 		return in, err
 	}
+	in.classes = d.Head.Params.Classes
 	if in.options.Keep = c.Bool("keep-classes"); in.options.Keep {
 		if in.options.Labels, err = predict.DetectorLabels(d, file, c.String("labels")); err != nil {
 			return in, fmt.Errorf("load model %s: %w", in.model, err)
@@ -176,14 +184,76 @@ func mustReplaceModel(path string) error {
 
 // A trainedObject is the result of detector train as JSON.
 type trainedObject struct {
-	Model   string            `json:"model"`
-	Labels  []string          `json:"labels"`
-	Photos  int               `json:"photos"`
-	Boxes   int               `json:"boxes"`
-	Missed  int               `json:"missed"` // boxes that no predicted box overlaps by half
-	AP50    float64           `json:"ap50"`   // estimated from photos left out
-	Seconds float64           `json:"seconds"`
-	Skipped []imprint.Skipped `json:"skipped"`
+	Model    string            `json:"model"`
+	Compiled string            `json:"compiled,omitempty"`
+	Labels   []string          `json:"labels"`
+	Photos   int               `json:"photos"`
+	Boxes    int               `json:"boxes"`
+	Missed   int               `json:"missed"` // boxes that no predicted box overlaps by half
+	AP50     float64           `json:"ap50"`   // estimated from photos left out
+	Seconds  float64           `json:"seconds"`
+	Skipped  []imprint.Skipped `json:"skipped"`
+}
+
+// detectorOutput is what detector train writes.
+type detectorOutput struct {
+	model, compiled string // paths, the second "" without a compiled model
+	template        modelfile.Template
+}
+
+func newDetectorOutput(c *cli.Context, in *detectorInput) (out detectorOutput, err error) {
+	shown := c.String("output")
+	if shown == "" {
+		return out, usagef("detector train needs -o FILE")
+	}
+	if out.model, err = target(shown); err != nil {
+		return out, err
+	}
+	out.template = modelfile.Template{Compiled: c.String("compiled"), Uncompiled: in.model}
+	if out.template.Compiled != "" {
+		if err := mustBeModel(out.template.Compiled); err != nil {
+			return out, err
+		}
+		if in.options.Keep {
+			return out, usagef("a compiled model keeps its number of classes: use --compiled or --keep-classes, not both")
+		}
+		if err := mustReplaceModel(compiledName(shown)); err != nil {
+			return out, err
+		}
+		if out.compiled, err = target(compiledName(shown)); err != nil {
+			return out, err
+		}
+		in.options.SameScales = true
+	}
+	for _, file := range []string{in.model, out.template.Compiled} {
+		if sameFile(file, out.model) || sameFile(file, out.compiled) {
+			return out, usagef("-o %s would replace %s, which train reads: choose another name", shown, file)
+		}
+	}
+	return out, nil
+}
+
+// compiledName returns the name of the compiled form of a model.
+func compiledName(model string) string {
+	return strings.TrimSuffix(model, ".tflite") + "_edgetpu.tflite"
+}
+
+// write writes the model and its compiled form, or nothing.
+func (out *detectorOutput) write(r *detector.Result, classes int) error {
+	if out.compiled == "" {
+		return modelfile.Save(out.model, r.Model)
+	}
+	if len(r.Labels) != classes {
+		return fmt.Errorf("write into %s: it has %s, and the boxes have %s: a compiled model keeps its number of classes", out.template.Compiled, count(classes, "class"), count(len(r.Labels), "label"))
+	}
+	compiled, err := modelfile.Retarget(out.template, r.Model)
+	if err != nil {
+		return fmt.Errorf("write into %s: %w", out.template.Compiled, err)
+	}
+	if err := modelfile.Save(out.model, r.Model); err != nil {
+		return err
+	}
+	return modelfile.Save(out.compiled, compiled)
 }
 
 func detectorTrain(c *cli.Context) error {
@@ -192,17 +262,9 @@ func detectorTrain(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	shown := c.String("output")
-	if shown == "" {
-		return usagef("detector train needs -o FILE")
-	}
-	output, err := target(shown)
+	out, err := newDetectorOutput(c, &in)
 	if err != nil {
 		return err
-	}
-	object := trainedObject{Model: shown}
-	if sameFile(in.model, output) {
-		return usagef("-o %s would replace the model that train reads: choose another name", shown)
 	}
 	show, clear := progress(c, "photo")
 	in.options.Progress = show
@@ -211,19 +273,25 @@ func detectorTrain(c *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("train detector %s: %w", in.model, err)
 	}
-	object.Skipped = append([]imprint.Skipped{}, leftOut(r.Skipped)...)
-	note(c, skippedLines(object.Skipped, verbose(c))...)
-	if err := r.WriteFile(output); err != nil {
+	skipped := append([]imprint.Skipped{}, leftOut(r.Skipped)...)
+	note(c, skippedLines(skipped, verbose(c))...)
+	if err := out.write(r, in.classes); err != nil {
 		return err
 	}
-	object.Labels, object.Photos, object.Boxes, object.Missed = r.Labels, r.Photos, r.Boxes, r.Missed
 	took := time.Since(start)
-	object.AP50, object.Seconds = r.AP, took.Seconds()
+	object := trainedObject{Model: c.String("output"), Labels: r.Labels, Photos: r.Photos, Boxes: r.Boxes, Missed: r.Missed,
+		AP50: r.AP, Seconds: took.Seconds(), Skipped: skipped}
+	if out.compiled != "" {
+		object.Compiled = compiledName(object.Model)
+	}
 	if asJSON(c) {
 		return printJSON(c.App.Writer, object)
 	}
 	say(c, trainedLines(object, took, r.Labels[len(in.options.Labels):])...)
-	say(c, wroteLines(shown, nil)...)
+	say(c, wroteLines(object.Model, nil)...)
+	if object.Compiled != "" {
+		say(c, wroteLines(object.Compiled, nil)...)
+	}
 	return nil
 }
 

@@ -363,3 +363,36 @@ func signed(t *testing.T) []byte {
 		g.Operators = slices.Insert(g.Operators, len(g.Operators)-1, widened...)
 	})
 }
+
+// TestSameScales checks that the scales of all tensors other than weights and biases stay, as well as the
+// options of the post-process, and that the class is still found.
+func TestSameScales(t *testing.T) {
+	model := backbonetest.Detector(1)
+	photos := scenes(6, 30, "red")
+	r, err := detector.Train(t.Context(), model, photos[:10], detector.Options{SameScales: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	was, err := tflite.Parse(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is, err := tflite.Parse(r.Model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, op := range was.Subgraphs[0].Operators {
+		new := is.Subgraphs[0].Operators[i]
+		if !bytes.Equal(op.CustomOptions, new.CustomOptions) {
+			t.Errorf("operator %d has other options", i)
+		}
+		a, b := was.Subgraphs[0].Tensors[op.Outputs[0]], is.Subgraphs[0].Tensors[new.Outputs[0]]
+		if qa, qb := a.Quantization, b.Quantization; qa != nil && (!slices.Equal(qa.Scale, qb.Scale) || !slices.Equal(qa.ZeroPoint, qb.ZeroPoint)) {
+			t.Errorf("%q had the scale %v and has %v", a.Name, qa.Scale, qb.Scale)
+		}
+	}
+	scores, err := detector.Evaluate(t.Context(), model, photos, detector.EvaluateOptions{Options: detector.Options{SameScales: true}, Shots: []int{10}, Draws: 1, HoldOut: 10})
+	if err != nil || !(scores[0].AP50 >= 0.6) {
+		t.Errorf("scores %+v, %v", scores, err)
+	}
+}

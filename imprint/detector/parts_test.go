@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/imprintkit/imprint/backbone/detect"
+	"github.com/imprintkit/imprint/backbone/tflite"
 )
 
 func TestAveragePrecision(t *testing.T) {
@@ -176,6 +177,30 @@ func TestCalibrate(t *testing.T) {
 		low, high := c.logit(0, 0, 0.1*2, 0.1*2), c.logit(1, 1, 0.02*2, 0.02*2)
 		if !(low > 0.5 && high > 0.5 && max(low, high) < 1000) || !separable && math.Abs(low-high) > 0.6*max(low, high) {
 			t.Errorf("separable %v: logits of equal samples are %v and %v", separable, low, high)
+		}
+	}
+}
+
+// TestWindow checks that logits are moved only if the scales have no room for them.
+func TestWindow(t *testing.T) {
+	for _, test := range []struct {
+		scale         float32
+		zero          int64
+		highest       float64
+		factor, shift float64
+	}{
+		{0.0625, 128, 4, 1, 0},     // −8…8
+		{1, 0, 3.5, 7. / 7, 3},     // 0…255, of which 0…7 matter
+		{1, 0, 10.5, 7. / 14, 1.5}, // a larger range shrinks
+		{0.0625, 255, 3.5, 1, -4},  // −16…0: −7…0 is left
+		{0.0625, 143, 6.5, 1, 0},   // −9…7
+	} {
+		m := &tflite.Model{Subgraphs: []tflite.Subgraph{{Tensors: []tflite.Tensor{{Type: tflite.TypeUint8,
+			Quantization: &tflite.Quantization{Scale: []float32{test.scale}, ZeroPoint: []int64{test.zero}}}}}}}
+		w := writer{p: &predictors{model: m, logits: []int32{0}}, g: &m.Subgraphs[0]}
+		factor, shift := w.window(test.highest)
+		if math.Abs(factor-test.factor) > 1e-6 || math.Abs(shift-test.shift) > 1e-6 {
+			t.Errorf("scale %v, zero point %d, highest %v: factor %v and shift %v, want %v and %v", test.scale, test.zero, test.highest, factor, shift, test.factor, test.shift)
 		}
 	}
 }

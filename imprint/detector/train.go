@@ -17,7 +17,6 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/internal/infer"
-	"github.com/imprintkit/imprint/imprint/internal/store"
 )
 
 var (
@@ -34,9 +33,12 @@ const maxClasses = 100
 type Options struct {
 	// Keep adds the new classes after those of the model, whose scores stay the same. Labels are the
 	// labels of the model's classes, without one for the background.
-	Keep    bool
-	Labels  []string
-	Threads int // maximum number of cores to use; 0 means all
+	Keep   bool
+	Labels []string
+	// SameScales keeps the scales of the logits and the options of the post-process, as a compiled model
+	// needs it. With Keep it has no effect. The number of classes must stay, too.
+	SameScales bool
+	Threads    int // maximum number of cores to use; 0 means all
 	// Progress, if not nil, is called after each photo.
 	Progress func(done, total int)
 }
@@ -63,9 +65,6 @@ type Result struct {
 	// predictions for photos that were left out.
 	AP float64
 }
-
-// WriteFile writes the model file. A reader sees either the old file or the new one.
-func (r *Result) WriteFile(path string) error { return store.WriteFile(path, r.Model) }
 
 // Train fits class predictors to photos and writes them into a copy of a detector's model file. The
 // error wraps ErrNoBoxes, ErrClass, ErrPredictors, one of those of [detect.FindHead], or
@@ -106,8 +105,8 @@ func Train(ctx context.Context, model []byte, photos []Photo, o Options) (*Resul
 	if err != nil {
 		return nil, err
 	}
-	r.AP = f.center(o.Keep)
-	r.Model, err = p.write(f.filters(), r.Labels, o.Keep, f.highest())
+	r.AP = f.center(o.Keep || o.SameScales)
+	r.Model, err = p.write(f.filters(), r.Labels, o, f.highest())
 	return r, err
 }
 

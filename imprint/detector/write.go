@@ -16,18 +16,19 @@ import (
 // score 1/1000; code 0 of the scores begins below 1/512.
 const lowestLogit = -7
 
-// write returns the model with the classes' filters. highest has the highest logit to expect of each level. If keep is
-// set, the filters follow the predictors of the old classes.
-func (p *predictors) write(filters []filter, labels []string, keep bool, highest []float64) ([]byte, error) {
-	w := writer{p: p, g: &p.model.Subgraphs[0], keep: keep, columns: len(labels), first: 0}
+// write returns the model with the classes' filters. highest has the highest logit to expect of each level.
+func (p *predictors) write(filters []filter, labels []string, o Options, highest []float64) ([]byte, error) {
+	w := writer{p: p, g: &p.model.Subgraphs[0], Options: o, columns: len(labels), factor: 1}
 	if p.head.Background {
 		w.columns, w.first = w.columns+1, 1
 	}
-	if keep {
+	switch {
+	case o.Keep:
 		w.first = p.columns
 		w.factor = w.fitting(filters, highest)
-	} else {
-		w.factor = 1
+	case o.SameScales:
+		w.factor, w.shift = w.window(slices.Max(highest))
+	default:
 		w.setScale(slices.Max(highest))
 	}
 	for i := range p.levels {
@@ -64,17 +65,45 @@ func (p *predictors) write(filters []filter, labels []string, keep bool, highest
 
 // A writer changes a model.
 type writer struct {
-	p       *predictors
-	g       *tflite.Subgraph
-	keep    bool
+	p *predictors
+	g *tflite.Subgraph
+	Options
 	columns int // of the new scores
 	first   int // column of the first new class
-	factor  float64
+	// New logits are multiplied by factor, and shift is added.
+	factor, shift float64
+}
+
+// room is how far logits of other photos may lie above the highest known one.
+const room = 0.5
+
+// window returns the factor and the shift that bring the interesting logits, from 3 below the threshold to
+// the highest, into the range of the scales that the logits have. Both are neutral if that range suffices.
+func (w *writer) window(highest float64) (factor, shift float64) {
+	const below, saturated = 3, 7 // a logit of 7 has the highest code of the scores
+	low, high := math.Inf(-1), math.Inf(1)
+	for _, t := range w.p.logits {
+		tensor := &w.g.Tensors[t]
+		if !quantized(tensor) {
+			continue
+		}
+		bottom, top := 0, 255
+		if tensor.Type == tflite.TypeInt8 {
+			bottom, top = -128, 127
+		}
+		scale, zero := float64(tensor.Quantization.Scale[0]), tensor.Quantization.ZeroPoint[0]
+		low, high = max(low, float64(scale*float64(int64(bottom)-zero))), min(high, float64(scale*float64(int64(top)-zero)))
+	}
+	if highest += room; low <= lowestLogit && high >= highest {
+		return 1, 0
+	}
+	low, high = max(low, lowestLogit), min(high, saturated)
+	factor = max(high-low, 0.1) / (highest + below)
+	return factor, low + float64(factor*below)
 }
 
 // setScale gives the logits a scale with room for the highest.
 func (w *writer) setScale(highest float64) {
-	const room = 0.5 // other photos may have higher logits
 	scale := float32((max(highest+room, 1) - lowestLogit) / 255)
 	zero := int64(math.Round(-lowestLogit / float64(scale)))
 	for _, t := range w.p.logits {
@@ -150,7 +179,7 @@ func (w *writer) level(l *level, f filter) error {
 		a, column := r/w.columns, r%w.columns
 		old := a*w.p.columns + column
 		switch {
-		case w.keep && column < w.first:
+		case w.Keep && column < w.first:
 			rowScales[r] = q.Scale[min(old, len(q.Scale)-1)]
 			newWeights = append(newWeights, oldWeights[old*l.dim:][:l.dim]...)
 			newBias = append(newBias, oldBias[4*old:][:4]...)
@@ -168,7 +197,7 @@ func (w *writer) level(l *level, f filter) error {
 			code := math.Round(float64(w.factor*v)/unit) + float64(zero)
 			newWeights = append(newWeights, byte(int(min(max(code, float64(low)), float64(high)))))
 		}
-		b := math.Round(float64(w.factor*f.bias[from]) / unit)
+		b := math.Round((float64(w.factor*f.bias[from]) + w.shift) / unit)
 		if !(math.Abs(b) < 1<<30) {
 			return fmt.Errorf("%w: a bias of %g steps", ErrPredictors, b)
 		}
@@ -193,7 +222,7 @@ func (w *writer) level(l *level, f filter) error {
 // scales returns the scales of the new rows' weights, one for all or one for each, and the zero point.
 func (w *writer) scales(l *level, f filter, q tflite.Quantization) (scales []float32, zero int) {
 	perRow := len(q.Scale) > 1
-	if w.keep && !perRow {
+	if w.Keep && !perRow {
 		return q.Scale, int(q.ZeroPoint[0])
 	}
 	if w.g.Tensors[w.g.Operators[l.conv].Inputs[1]].Type == tflite.TypeUint8 {
@@ -271,7 +300,7 @@ func (w *writer) widen(t *tflite.Tensor, anchors int) error {
 func (w *writer) options(classes int) error {
 	op := &w.g.Operators[w.p.head.Operator]
 	b, err := flexbuf.Set(op.CustomOptions, "num_classes", float64(classes))
-	if err == nil && !w.keep && w.p.head.Params.IoUThreshold > overlapLimit {
+	if err == nil && !w.Keep && !w.SameScales && w.p.head.Params.IoUThreshold > overlapLimit {
 		b, err = flexbuf.Set(b, "nms_iou_threshold", overlapLimit)
 	}
 	if errors.Is(err, flexbuf.ErrType) {

@@ -33,6 +33,9 @@ func Backbone(name string, devices *pool.Pool, o backbone.Options) (*backbone.Ba
 	return b, infer.ResizeFor(b, ""), nil
 }
 
+// Save writes a model file durably. A reader sees either the old file or the new one.
+func Save(path string, model []byte) error { return store.WriteFile(path, model) }
+
 // Compile compiles model without Google's compiler, and saves the result at path. It writes the
 // weights of model into a copy of a compiled model of the same architecture, the template.
 //
@@ -48,7 +51,7 @@ func Compile(ctx context.Context, model, path string, t Template) (Template, err
 	if t.Compiled == "" {
 		file, t, err = retargetAny(ctx, pulledTemplates(), weights)
 	} else {
-		file, err = retarget(t, weights)
+		file, err = Retarget(t, weights)
 	}
 	if err != nil {
 		return fail(err)

@@ -59,8 +59,9 @@ func pulledTemplates() (all []Template) {
 	return all
 }
 
-// retarget writes the weights of model into the compiled model of t.
-func retarget(t Template, model []byte) ([]byte, error) {
+// Retarget returns the compiled model of t with the weights of model. Its errors are those of package
+// compiled, and of reading the files.
+func Retarget(t Template, model []byte) ([]byte, error) {
 	var files [2][]byte
 	for i, f := range []struct{ what, name string }{{"compiled model", t.Compiled}, {"uncompiled model", t.Uncompiled}} {
 		file, err := read(f.name)
@@ -118,7 +119,7 @@ func retargetAny(ctx context.Context, templates []Template, model []byte) ([]byt
 		if common[t] < most {
 			continue
 		}
-		file, err := retarget(t, model)
+		file, err := Retarget(t, model)
 		if err == nil {
 			return file, t, nil
 		}
