@@ -55,7 +55,7 @@ Examples:
    imprint detector train --model ssd.tflite --compiled ssd_edgetpu.tflite \
       --photos ./photos --annotations boxes.json -o cup.tflite
 
-The last example also writes cup_edgetpu.tflite; its number of classes must stay.
+The last example also writes cup_edgetpu.tflite; it keeps its number of classes.
 Annotations are a file or folder of Pascal VOC XML, COCO or Label Studio JSON,
 CSV or YOLO text. They belong to the photos with the same file names.`,
 			Flags: append(detectorFlags(),
