@@ -86,9 +86,6 @@ func (f *Finder) Leave() {
 	}
 }
 
-// Detector returns what the finder runs.
-func (f *Finder) Detector() *Detector { return f.detector }
-
 // take returns a runner that uses the given number of threads.
 func (f *Finder) take(threads int) *finderRunner {
 	f.mutex.Lock()
