@@ -3,7 +3,6 @@ package pipeline
 import (
 	"archive/tar"
 	"bytes"
-	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -20,13 +19,8 @@ import (
 	"github.com/imprintkit/imprint/integrations/beam/embeddings"
 )
 
-// TestMain runs as a worker if a runner starts this binary as one.
+// TestMain sets up Beam.
 func TestMain(m *testing.M) {
-	if args := WorkerArguments(os.Args[1:]); args != nil {
-		if err := flag.CommandLine.Parse(args); err != nil {
-			panic(err)
-		}
-	}
 	beam.Init()
 	*jobopts.EnvironmentType = "loopback" // functions run in this process
 	slog.SetDefault(slog.New(slog.DiscardHandler))
