@@ -80,16 +80,7 @@ func TestClassifierHasExtractorsEmbedding(t *testing.T) {
 
 func TestParseErrors(t *testing.T) {
 	change := func(f func(*tflite.Model)) []byte {
-		m, err := tflite.Parse(backbonetest.Extractor())
-		if err != nil {
-			t.Fatal(err)
-		}
-		f(m)
-		b, err := m.Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
+		return backbonetest.Changed(backbonetest.Extractor(), f)
 	}
 	places := change(func(m *tflite.Model) { // outputs one vector for each position in the photo
 		g := &m.Subgraphs[0]

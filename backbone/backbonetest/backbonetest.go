@@ -209,3 +209,18 @@ func (b *builder) depthwise(name string) {
 	b.op(tflite.OpDepthwiseConv2D, tflite.DepthwiseConv2DOptions{Padding: tflite.PaddingSame, StrideW: 1, StrideH: 1, DepthMultiplier: 1, Activation: tflite.ActRelu6, DilationW: 1, DilationH: 1}.Options(),
 		b.tensor(name, in, 6.0/255, 0), filter, bias)
 }
+
+// Changed returns a copy of a model file of this package after a change. It panics if the model can't
+// be written.
+func Changed(file []byte, change func(*tflite.Model)) []byte {
+	m, err := tflite.Parse(file)
+	if err != nil {
+		panic(err) // a bug in this package
+	}
+	change(m)
+	b, err := m.Encode()
+	if err != nil {
+		panic(err)
+	}
+	return b
+}

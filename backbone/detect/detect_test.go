@@ -111,17 +111,10 @@ func TestBox(t *testing.T) {
 
 func TestParseErrors(t *testing.T) {
 	changed := func(change func(m *tflite.Model, op *tflite.Operator)) []byte {
-		m, err := tflite.Parse(backbonetest.Detector(2))
-		if err != nil {
-			t.Fatal(err)
-		}
-		g := &m.Subgraphs[0]
-		change(m, &g.Operators[len(g.Operators)-1])
-		b, err := m.Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
+		return backbonetest.Changed(backbonetest.Detector(2), func(m *tflite.Model) {
+			g := &m.Subgraphs[0]
+			change(m, &g.Operators[len(g.Operators)-1])
+		})
 	}
 	for name, test := range map[string]struct {
 		file []byte

@@ -224,21 +224,6 @@ func TestKeep(t *testing.T) {
 	}
 }
 
-// edited returns the file of a detector after a change.
-func edited(t *testing.T, change func(*tflite.Model)) []byte {
-	t.Helper()
-	m, err := tflite.Parse(backbonetest.Detector(2))
-	if err != nil {
-		t.Fatal(err)
-	}
-	change(m)
-	b, err := m.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
 // classConvs returns the operators that predict classes.
 func classConvs(m *tflite.Model) (list []*tflite.Operator) {
 	g := &m.Subgraphs[0]
@@ -263,17 +248,17 @@ func TestErrors(t *testing.T) {
 		o      detector.Options
 		want   error
 	}{
-		{"shared", edited(t, func(m *tflite.Model) {
+		{"shared", backbonetest.Changed(backbonetest.Detector(2), func(m *tflite.Model) {
 			convs := classConvs(m)
 			convs[1].Inputs = append([]int32{convs[1].Inputs[0]}, convs[0].Inputs[1:]...)
 		}), photos, detector.Options{}, detector.ErrSharedPredictors},
-		{"activation", edited(t, func(m *tflite.Model) {
+		{"activation", backbonetest.Changed(backbonetest.Detector(2), func(m *tflite.Model) {
 			op := classConvs(m)[0]
 			o := op.Options.Conv2D()
 			o.Activation = tflite.ActRelu
 			op.Options = o.Options()
 		}), photos, detector.Options{}, detector.ErrPredictors},
-		{"no input", edited(t, func(m *tflite.Model) {
+		{"no input", backbonetest.Changed(backbonetest.Detector(2), func(m *tflite.Model) {
 			for i := range m.Subgraphs[0].Operators {
 				op := &m.Subgraphs[0].Operators[i]
 				if o := op.Options.Concatenation(); o.Axis == 1 {
@@ -316,7 +301,7 @@ func TestMatch(t *testing.T) {
 // predictors' weights, and a DEQUANTIZE before each input of the post-process.
 func signed(t *testing.T) []byte {
 	t.Helper()
-	return edited(t, func(m *tflite.Model) {
+	return backbonetest.Changed(backbonetest.Detector(2), func(m *tflite.Model) {
 		g := &m.Subgraphs[0]
 		post := &g.Operators[len(g.Operators)-1]
 		for i := range g.Tensors {

@@ -21,7 +21,7 @@ import (
 
 func TestFileErrors(t *testing.T) {
 	cut := phototest.Backbone(t, "cut.tflite", backbonetest.Classifier(3)[:3000])
-	noOutput := phototest.Backbone(t, "none.tflite", changed(t, func(m *tflite.Model) { m.Subgraphs[0].Outputs = nil }))
+	noOutput := phototest.Backbone(t, "none.tflite", backbonetest.Changed(backbonetest.Extractor(), func(m *tflite.Model) { m.Subgraphs[0].Outputs = nil }))
 	tests := []struct {
 		name, model string
 		want        error
@@ -54,21 +54,6 @@ func TestFile(t *testing.T) {
 	if err != nil || n != 4 {
 		t.Errorf("got %d results, error %v, want 4", n, err)
 	}
-}
-
-// changed returns the extractor's file after applying a change to the model.
-func changed(t *testing.T, change func(*tflite.Model)) []byte {
-	t.Helper()
-	m, err := tflite.Parse(backbonetest.Extractor())
-	if err != nil {
-		t.Fatal(err)
-	}
-	change(m)
-	b, err := m.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 // TestFileLabels checks that File reads labels from the given file, the model's archive or a
