@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -61,7 +62,7 @@ type event struct {
 // Run reads the devices, and looks for new ones every second, until ctx ends. It returns
 // when all running actions have finished.
 func (b *Buttons) Run(ctx context.Context) {
-	m := &monitor{buttons: b.Buttons, paths: b.Devices, actor: b.Actor, log: b.Log, system: b.system, known: make(map[string]string), failed: make(map[string]int)}
+	m := &monitor{buttons: b.Buttons, paths: b.Devices, actor: b.Actor, log: b.Log, system: b.system, known: make(map[string]*reader), failed: make(map[string]int)}
 	if m.system == nil {
 		m.system = machine{}
 	}
@@ -76,7 +77,6 @@ func (b *Buttons) Run(ctx context.Context) {
 			return
 		case <-rescan.C:
 		}
-		m.forgetUnplugged()
 	}
 }
 
@@ -88,25 +88,19 @@ type monitor struct {
 	log     *slog.Logger
 	system  deviceSystem
 
-	known    map[string]string // identity of the device at each path that was opened
-	failed   map[string]int    // number of consecutive failures to open each path
-	reported bool              // suppresses further warnings that no device was found
+	known    map[string]*reader // the last reader of each path
+	failed   map[string]int     // number of consecutive failures to open each path
+	reported bool               // suppresses further warnings that no device was found
 	readers  sync.WaitGroup
 	actions  sync.WaitGroup
-
-	mu        sync.Mutex
-	unplugged []string // paths of devices that are no longer read
 }
 
-// forgetUnplugged makes the next scan reopen devices that were unplugged. A device can
-// come back with the same path and identity.
-func (m *monitor) forgetUnplugged() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, path := range m.unplugged {
-		delete(m.known, path)
-	}
-	m.unplugged = nil
+// A reader reads one device until it is unplugged.
+type reader struct {
+	id string
+	// ended is set when the device is unplugged, because a device can come back with the same
+	// path and identity.
+	ended atomic.Bool
 }
 
 // scan starts a reader for each new device that has at least one of the buttons.
@@ -123,7 +117,7 @@ func (m *monitor) scan(ctx context.Context) {
 		}
 	}
 	for path, id := range found {
-		if m.known[path] == id {
+		if r := m.known[path]; r != nil && r.id == id && !r.ended.Load() {
 			continue
 		}
 		d, err := m.system.open(path)
@@ -131,9 +125,9 @@ func (m *monitor) scan(ctx context.Context) {
 			m.openFailed(path, err)
 			continue
 		}
-		m.known[path] = id
+		m.known[path] = &reader{id: id}
 		delete(m.failed, path)
-		m.start(ctx, path, d)
+		m.start(ctx, path, d, m.known[path])
 	}
 	if len(m.known) == 0 && !m.reported {
 		m.log.Warn("no input device has these buttons yet; waiting for one")
@@ -156,7 +150,7 @@ func (m *monitor) openFailed(path string, err error) {
 
 // start starts reading a device in the background, or closes the device if it has none of the
 // buttons.
-func (m *monitor) start(ctx context.Context, path string, d device) {
+func (m *monitor) start(ctx context.Context, path string, d device, r *reader) {
 	var has []string
 	for _, b := range m.buttons {
 		if d.has(b.Code) {
@@ -176,9 +170,7 @@ func (m *monitor) start(ctx context.Context, path string, d device) {
 			d.close()
 			m.log.Warn("input device unplugged", "device", path)
 		}
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.unplugged = append(m.unplugged, path)
+		r.ended.Store(true)
 	})
 }
 

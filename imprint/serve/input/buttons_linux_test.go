@@ -20,11 +20,13 @@ type fakeSystem struct {
 	mu      sync.Mutex
 	devices map[string]*fakeDevice // by path
 	opened  []string
+	lists   int // number of calls of list
 }
 
 func (f *fakeSystem) list([]string) (map[string]string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.lists++
 	found := make(map[string]string)
 	for path, d := range f.devices {
 		found[path] = fmt.Sprintf("%p", d)
@@ -56,6 +58,8 @@ type fakeDevice struct {
 	events chan event
 	gone   chan struct{}
 	once   sync.Once
+	// If ends is not nil, each reader of the unplugged device waits for one value from it.
+	ends chan struct{}
 
 	mu   sync.Mutex
 	down map[uint16]bool
@@ -70,6 +74,9 @@ func (d *fakeDevice) next() (event, error) {
 	case c := <-d.events:
 		return c, nil
 	case <-d.gone:
+		if d.ends != nil {
+			<-d.ends
+		}
 		return event{}, unix.ENODEV
 	}
 }
@@ -162,6 +169,50 @@ func TestButtons(t *testing.T) {
 	if n := strings.Count(fmt.Sprint(system.opened), "event0"); n != 1 {
 		t.Errorf("opened a device without the buttons %d times, want once", n)
 	}
+}
+
+// The reader of an unplugged device can end after another device at the same path was opened. That
+// device must still have only one reader.
+func TestButtonsLateReader(t *testing.T) {
+	system := &fakeSystem{devices: make(map[string]*fakeDevice)}
+	waitUntil := func(done func() bool) {
+		t.Helper()
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+			system.mu.Lock()
+			ok := done()
+			system.mu.Unlock()
+			if ok {
+				return
+			}
+		}
+		t.Error("timed out")
+	}
+	first := system.plug("/dev/input/event1", south)
+	first.ends = make(chan struct{})
+	b := &Buttons{Buttons: parseButtons(t, "BTN_SOUTH=reload"), Actor: new(recorder), Log: slog.New(slog.DiscardHandler), system: system, scanInterval: time.Millisecond}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { b.Run(ctx) })
+
+	waitUntil(func() bool { return len(system.opened) == 1 })
+	first.close()
+	first.ends <- struct{}{}
+	waitUntil(func() bool { return len(system.opened) == 2 }) // the unplugged device is still listed
+	system.plug("/dev/input/event1", south)
+	waitUntil(func() bool { return len(system.opened) == 3 })
+	first.ends <- struct{}{}
+	system.mu.Lock()
+	now := system.lists
+	system.mu.Unlock()
+	waitUntil(func() bool { return system.lists > now+20 })
+	system.mu.Lock()
+	n := len(system.opened)
+	system.mu.Unlock()
+	if n != 3 {
+		t.Errorf("opened the second device %d times, want once", n-2)
+	}
+	cancel()
+	running.Wait()
 }
 
 func TestParseButton(t *testing.T) {
