@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -45,7 +46,7 @@ Examples:
    imprint serve --source folder:./photos --rate 10 --loop --keys --button KEY_C=teach:cone
    imprint serve --source mjpeg:http://car.local:8887/video --listen 0.0.0.0:8230
    curl --unix-socket .imprint/serve.sock --data-binary @new.jpg http://imprint/v1/classify`,
-		Flags: withDevices(append(append(serveFlags(), mqttFlags()...),
+		Flags: withDevices(append(slices.Concat(serveFlags(), tlsFlags(), mqttFlags()),
 			resizeFlag(), layoutFlag(), headFlag(), compiledFlag())...),
 		Action: runServe,
 	}
@@ -80,6 +81,9 @@ func runServe(c *cli.Context) error {
 		return err
 	}
 	if err := checkAddress(c.String("listen")); err != nil {
+		return err
+	}
+	if err := checkTLS(c); err != nil {
 		return err
 	}
 	showsQR := isTerminal(c) && !quiet(c) && !asJSON(c)
@@ -128,10 +132,8 @@ func runServe(c *cli.Context) error {
 	}
 	var urls []string
 	for _, l := range listeners {
+		announce(c, l)
 		urls = append(urls, l.URLs()...)
-	}
-	for _, url := range urls {
-		announce(c, url)
 	}
 	if url := firstReachable(urls); showsQR && url != "" {
 		for _, line := range qrCode(url) {
@@ -180,15 +182,21 @@ func checkAddress(addr string) error {
 	return nil
 }
 
-// announce prints the address of a listener.
-func announce(c *cli.Context, url string) {
-	if asJSON(c) {
-		printJSON(c.App.Writer, struct {
-			Serving string `json:"serving"`
-		}{url})
-		return
+// announce prints the addresses of a listener, and the fingerprint of its certificate.
+func announce(c *cli.Context, l serve.Listener) {
+	for _, url := range l.URLs() {
+		if asJSON(c) {
+			printJSON(c.App.Writer, struct {
+				Serving     string `json:"serving"`
+				Fingerprint string `json:"fingerprint,omitempty"`
+			}{url, l.Fingerprint()})
+		} else {
+			fmt.Fprintf(c.App.Writer, "serving %s\n", url)
+		}
 	}
-	fmt.Fprintf(c.App.Writer, "serving %s\n", url)
+	if f := l.Fingerprint(); f != "" && !asJSON(c) {
+		fmt.Fprintf(c.App.Writer, "certificate SHA-256 %s\n", f)
+	}
 }
 
 // A reportedSource wraps a source and prints when frames stop and when they resume.
@@ -282,7 +290,7 @@ func listen(c *cli.Context, workspace string, mode fs.FileMode) (listeners []ser
 		listeners = append(listeners, l)
 	}
 	socket := c.String("socket")
-	if socket == "" {
+	if socket == "" || c.String("tls") != "" {
 		made := mustExist(workspace) != nil
 		if err := os.MkdirAll(workspace, 0o755); err != nil { // a new workspace has no folder yet
 			return listeners, err
@@ -292,7 +300,12 @@ func listen(c *cli.Context, workspace string, mode fs.FileMode) (listeners []ser
 				os.Remove(workspace)
 			}
 		}()
+	}
+	if socket == "" {
 		socket = serve.SocketPath(workspace)
+	}
+	if err := useTLS(c, workspace, listeners); err != nil {
+		return listeners, err
 	}
 	l, err := serve.ListenUnix(socket, mode)
 	if hint := socketHint(err); hint != "" {

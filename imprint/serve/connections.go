@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"sync"
@@ -146,6 +147,9 @@ func (c *limitedConn) setWaiting(waiting bool) {
 type connKey struct{}
 
 func withConnection(ctx context.Context, c net.Conn) context.Context {
+	if over, ok := c.(*tls.Conn); ok {
+		c = over.NetConn()
+	}
 	return context.WithValue(ctx, connKey{}, c)
 }
 

@@ -24,7 +24,6 @@ const (
 	requestWait               = time.Second
 	// maxAddresses limits the number of addresses with a tracked request rate.
 	maxAddresses = 1024
-	cookieName   = "imprint"
 	cookieAge    = 365 * 24 * time.Hour
 	// contentPolicy lets the page load resources only from this server.
 	contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; manifest-src 'self'; " +
@@ -46,11 +45,17 @@ type guard struct {
 
 func (s *Server) guard(l Listener) *guard {
 	g := &guard{server: s, next: s.mux(), trusted: l.unix, token: l.token, origin: http.NewCrossOriginProtection(), rates: make(map[netip.Addr]*rate.Limiter)}
-	g.hosts = append([]string{"localhost"}, s.options.Hosts...)
-	if name, err := os.Hostname(); err == nil {
-		g.hosts = append(g.hosts, name, name+".local")
-	}
+	g.hosts = append(ownNames(), s.options.Hosts...)
 	return g
+}
+
+// ownNames returns the names of this machine.
+func ownNames() []string {
+	names := []string{"localhost"}
+	if name, err := os.Hostname(); err == nil {
+		names = append(names, name, name+".local")
+	}
+	return names
 }
 
 // ServeHTTP implements http.Handler.
@@ -67,7 +72,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if g.token != "" && r.URL.Path == "/" && r.URL.Query().Has("token") {
 		// Move the token from the address bar and the history into a cookie.
-		http.SetCookie(rec, &http.Cookie{Name: cookieName, Value: g.token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, MaxAge: int(cookieAge.Seconds())})
+		http.SetCookie(rec, &http.Cookie{Name: cookieName(r), Value: g.token, Path: "/", HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode, MaxAge: int(cookieAge.Seconds())})
 		w.Header().Set("Cache-Control", "no-store")
 		http.Redirect(rec, r, "/", http.StatusSeeOther)
 		return
@@ -114,7 +119,7 @@ func (g *guard) check(w http.ResponseWriter, r *http.Request) error {
 	if g.token == "" || g.isToken(bearer(r)) {
 		return nil
 	}
-	if c, err := r.Cookie(cookieName); err == nil && g.isToken(c.Value) {
+	if c, err := r.Cookie(cookieName(r)); err == nil && g.isToken(c.Value) {
 		return nil
 	}
 	if r.URL.Path == "/" && (r.Method == "GET" || r.Method == "HEAD") && g.isToken(r.URL.Query().Get("token")) {
@@ -123,6 +128,15 @@ func (g *guard) check(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("WWW-Authenticate", `Bearer realm="imprint"`)
 	return refused{http.StatusUnauthorized, errors.New("missing or wrong token"),
 		"open the URL that imprint serve printed, or send Authorization: Bearer TOKEN"}
+}
+
+// cookieName returns the name of the cookie with the token. Browsers send the one for TLS over TLS
+// only, and keep the server from replacing it without TLS, so that needs another name.
+func cookieName(r *http.Request) string {
+	if r.TLS != nil {
+		return "__Host-imprint"
+	}
+	return "imprint"
 }
 
 func (g *guard) isToken(s string) bool {

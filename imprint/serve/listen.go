@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,7 +40,8 @@ var (
 type Listener struct {
 	net.Listener
 	unix  bool
-	token string // "" admits everyone
+	token string      // "" admits everyone
+	tls   *tls.Config // nil without TLS
 }
 
 // ListenTCP listens on an address of the form host:port. If token is not "", clients must send it.
@@ -76,9 +78,13 @@ func (l Listener) URLs() []string {
 			hosts = append(hosts, net.JoinHostPort(ip.String(), fmt.Sprint(a.Port)))
 		}
 	}
+	scheme := "http"
+	if l.tls != nil {
+		scheme = "https"
+	}
 	var urls []string
 	for _, host := range hosts {
-		u := url.URL{Scheme: "http", Host: host, Path: "/"}
+		u := url.URL{Scheme: scheme, Host: host, Path: "/"}
 		if l.token != "" {
 			u.RawQuery = url.Values{"token": {l.token}}.Encode()
 		}
@@ -180,6 +186,7 @@ func (s *Server) serve(ctx context.Context, l Listener) error {
 		IdleTimeout:       idleTimeout,
 		ConnContext:       withConnection,
 		MaxHeaderBytes:    maxHead - headSlack,
+		TLSConfig:         l.tls,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	ended := make(chan struct{})
@@ -195,7 +202,12 @@ func (s *Server) serve(ctx context.Context, l Listener) error {
 			server.Close()
 		}
 	})
-	err := server.Serve(limitConnections(l.Listener))
+	accept := server.Serve
+	if l.tls != nil {
+		server.TLSNextProto = make(map[string]func(*http.Server, *tls.Conn, http.Handler)) // no HTTP/2
+		accept = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
+	}
+	err := accept(limitConnections(l.Listener))
 	close(ended)
 	closing.Wait()
 	if ctx.Err() != nil && errors.Is(err, http.ErrServerClosed) {

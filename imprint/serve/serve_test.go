@@ -3,6 +3,7 @@ package serve
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -108,6 +109,7 @@ type testConfig struct {
 	workspace imprint.Options
 	noCamera  bool
 	token     string
+	tls       *tls.Certificate
 	period    time.Duration // time between frames
 	timeouts  timeouts
 
@@ -155,6 +157,10 @@ func start(t testing.TB, c testConfig) *testServer {
 		t.Fatal(err)
 	}
 	s.url = "http://" + tcp.Addr().String()
+	if c.tls != nil {
+		tcp = tcp.WithTLS(*c.tls)
+		s.url = "https://" + tcp.Addr().String()
+	}
 	s.client = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", s.socket)
 	}}}
