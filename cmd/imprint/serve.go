@@ -65,6 +65,7 @@ func serveFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "region", Usage: "watch part of the picture: `NAME=LEFT,TOP,RIGHT,BOTTOM`, from 0 to 1, such as door=0.1,0.2,0.4,0.9", DefaultText: "the workspace's"},
 		&cli.StringSliceFlag{Name: "on", Usage: "run a command when a region shows a label: `LABEL=COMMAND`, without a shell", DefaultText: "none"},
 		&cli.StringSliceFlag{Name: "webhook", Usage: "post each new state of a region to `URL`, as JSON", DefaultText: "none"},
+		&cli.StringFlag{Name: "keep-doubtful", Usage: "keep pictures with an uncertain answer, to label them on the page, in `DIR`, or on for the workspace's folder doubtful", DefaultText: "none"},
 		&cli.StringFlag{Name: "notify", Usage: "run `CMD` ACTION LABEL OK SENTENCE after each action", DefaultText: "none"},
 		jsonFlag("addresses and actions, one object per line,"),
 		&cli.IntFlag{Name: "vote", Usage: "report the most frequent label of the last `N` frames", Value: 1},
@@ -111,6 +112,9 @@ func runServe(c *cli.Context) error {
 	dir, workspace, err := workspaceOptions(c)
 	if err != nil {
 		return err
+	}
+	if o.KeepDoubtful = c.String("keep-doubtful"); o.KeepDoubtful == "on" {
+		o.KeepDoubtful = serve.DoubtfulPath(dir)
 	}
 	server, err := serve.Open(c.Context, dir, workspace, o)
 	if err != nil {

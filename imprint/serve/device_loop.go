@@ -33,6 +33,7 @@ type deviceLoop struct {
 	frames  *intake
 	regions *regions
 	holds   *holds
+	doubts  *doubts
 	events  *hub
 	metrics *metrics
 	status  *deviceStatus
@@ -51,7 +52,7 @@ type deviceLoop struct {
 // newDeviceLoop returns a loop for s. The other fields of s must already be set.
 func newDeviceLoop(s *Server) *deviceLoop {
 	return &deviceLoop{
-		live: s.live, frames: s.intake, regions: s.regions, holds: s.holds, events: s.events, metrics: s.metrics, status: newDeviceStatus(s.publishHealth),
+		live: s.live, frames: s.intake, regions: s.regions, holds: s.holds, doubts: s.doubts, events: s.events, metrics: s.metrics, status: newDeviceStatus(s.publishHealth),
 		jobs: make(chan *job), results: newLatestValue[*Result](), stopped: make(chan struct{}),
 		vote: vote{size: s.options.Vote}, retry: backoff{longest: longestDeviceWait},
 	}
@@ -155,6 +156,7 @@ func (l *deviceLoop) classifyFrame(ctx context.Context, p *picture) {
 	}
 	l.retry.reset()
 	l.holds.collect(p, r)
+	l.doubts.offer(p, r)
 	if p.part != nil {
 		l.regions.answer(p, r)
 		return

@@ -8,7 +8,7 @@ import (
 )
 
 // eventKinds lists the kinds of events to which a client can listen.
-var eventKinds = []string{"result", "classes", "teach", "generation", "state", "notice", "regions"}
+var eventKinds = []string{"result", "classes", "teach", "generation", "state", "notice", "regions", "doubtful"}
 
 // A hub passes events to listeners without waiting for any of them. If a newer event of the same
 // kind arrives before a listener has fetched an event, the listener gets only the newer event.

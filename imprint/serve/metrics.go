@@ -50,6 +50,7 @@ func (m *metrics) observe(s *Server) {
 	})
 	m.set.NewGauge("imprint_model_generation", func() float64 { return float64(s.live.Generation()) })
 	m.set.NewGauge("imprint_classes", func() float64 { n, _ := s.classes.counts(); return n })
+	m.set.NewGauge("imprint_doubtful", func() float64 { return float64(s.doubts.counts().Pictures) })
 	m.set.NewGauge("imprint_images", func() float64 { _, n := s.classes.counts(); return n })
 }
 
@@ -78,6 +79,11 @@ func (m *metrics) regionFrame(name, result string) {
 // regionChanged counts a new state of a region.
 func (m *metrics) regionChanged(name string) {
 	m.set.GetOrCreateCounter(fmt.Sprintf("imprint_region_changes_total{region=%q}", name)).Inc()
+}
+
+// doubted counts a doubtful picture by what became of it: kept, duplicate or failed.
+func (m *metrics) doubted(result string) {
+	m.set.GetOrCreateCounter(fmt.Sprintf("imprint_doubtful_total{result=%q}", result)).Inc()
 }
 
 // responded counts an HTTP request.

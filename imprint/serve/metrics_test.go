@@ -23,6 +23,7 @@ func TestMetrics(t *testing.T) {
 	s.do("PUT", `/v1/regions/%22a%22`, `{"box":[0,0,1,1]}`, 200, nil)
 	s.teach("cone", 2)
 	s.awaitNext(2)
+	s.metrics.doubted("kept")
 	s.metrics.deviceFailed(tpu.ErrDisconnected)
 	s.metrics.deviceFailed(errors.New("other"))
 	s.do("GET", "/v1/nosuch", "", 404, nil)
@@ -37,6 +38,8 @@ func TestMetrics(t *testing.T) {
 		`imprint_usb_errors_total\{kind="other"\} 1`,
 		`imprint_region_frames_total\{region="\\"a\\"",result="answered"\} [1-9]\d*`,
 		`imprint_region_changes_total\{region="\\"a\\""\} [1-9]\d*`,
+		`imprint_doubtful 0`,
+		`imprint_doubtful_total\{result="kept"\} 1`,
 		`imprint_device_resets_total 3`,
 		`imprint_device_up 1`,
 		`imprint_classes 1`,

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -121,7 +122,7 @@ func TestOpenAPI(t *testing.T) {
 		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.FileBodyDecoder)
 		defer openapi3filter.UnregisterBodyDecoder(kind)
 	}
-	c := &checkedClient{start(t, testConfig{}), router, make(map[string]bool)}
+	c := &checkedClient{start(t, testConfig{options: Options{KeepDoubtful: t.TempDir()}}), router, make(map[string]bool)}
 	bare := &checkedClient{start(t, testConfig{noCamera: true}), router, c.called}
 	const jsonType, png = "application/json", "image/png"
 	photo := string(backbonetest.Photo(7, 1))
@@ -153,6 +154,17 @@ func TestOpenAPI(t *testing.T) {
 	c.call("GET", "/v1/events?kinds=regions", "", "", 200)
 	c.call("DELETE", "/v1/regions/left%20half", "", "", 200)
 	c.call("DELETE", "/v1/regions/left%20half", "", "", 404)
+	group := strconv.FormatUint(c.offerDoubt(5).Number, 10)
+	sum := c.Doubtful(0, 1).List[0].Pictures[0].SHA256
+	c.call("GET", "/v1/doubtful?limit=5", "", "", 200)
+	c.call("GET", "/v1/doubtful?offset=-1", "", "", 400)
+	c.call("GET", "/v1/doubtful/"+sum+"/thumbnail.jpg", "", "", 200)
+	c.call("GET", "/v1/doubtful/"+strings.Repeat("0", 64)+"/thumbnail.jpg", "", "", 404)
+	c.call("POST", "/v1/doubtful/"+group, jsonType, `{"action":"explode"}`, 400)
+	c.call("POST", "/v1/doubtful/"+group, jsonType, `{"action":"drop","label":"a"}`, 400)
+	c.call("POST", "/v1/doubtful/999", jsonType, `{"action":"drop"}`, 404)
+	c.call("POST", "/v1/doubtful/"+group, jsonType, `{"action":"drop"}`, 200)
+	bare.call("POST", "/v1/doubtful/"+group, jsonType, `{"action":"drop"}`, 404)
 	c.call("POST", "/v1/examples?label=b", png, photo, 200)
 	c.call("POST", "/v1/examples", png, photo, 400)
 	kind, form := photoForm(t, "a.png", string(backbonetest.Photo(7, 2)), "b.png", string(backbonetest.Photo(7, 3)))
@@ -213,8 +225,9 @@ func TestOpenAPIEvents(t *testing.T) {
 	s.await(0, anyResult)
 	s.teach("a", 2)
 	s.do("PUT", "/v1/regions/all", `{"box":[0,0,1,1]}`, 200, nil)
+	s.doubts.publish()
 	s.camera.fail(io.ErrUnexpectedEOF)
-	schemas := map[string]string{"result": "Result", "classes": "Classes", "teach": "Teaching", "generation": "Generation", "state": "Health", "notice": "Notice", "regions": "Regions"}
+	schemas := map[string]string{"result": "Result", "classes": "Classes", "teach": "Teaching", "generation": "Generation", "state": "Health", "notice": "Notice", "regions": "Regions", "doubtful": "Doubts"}
 	seen := make(map[string]bool)
 	for len(seen) < len(schemas) {
 		<-l.ready

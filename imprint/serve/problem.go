@@ -9,6 +9,7 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/imprint/live"
+	"github.com/imprintkit/imprint/imprint/serve/doubtful"
 	"github.com/imprintkit/imprint/imprint/serve/region"
 	"github.com/imprintkit/imprint/tpu"
 )
@@ -58,6 +59,9 @@ var statuses = []struct {
 	{imprint.ErrUnpublished, http.StatusServiceUnavailable, "try again"},
 	{imprint.ErrLocked, http.StatusServiceUnavailable, "try again when the other process has finished"},
 	{ErrNoRegion, http.StatusNotFound, "GET /v1/regions lists the regions"},
+	{ErrNoDoubts, http.StatusNotFound, "start the server so that it keeps them"},
+	{doubtful.ErrNoGroup, http.StatusNotFound, "GET /v1/doubtful lists the groups"},
+	{doubtful.ErrGone, http.StatusNotFound, "GET /v1/doubtful lists the pictures"},
 	{region.ErrRegion, http.StatusBadRequest, ""},
 	{ErrHolding, http.StatusConflict, "stop or cancel it first"},
 	{ErrNotHolding, http.StatusConflict, "send the action start first"},

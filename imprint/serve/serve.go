@@ -47,7 +47,9 @@ type Options struct {
 	RegionRate float64
 	// OnState, if not nil, is called with each new state of a region. It must not block.
 	OnState func(region.State)
-	Log     *slog.Logger // nil discards the log
+	// KeepDoubtful is the folder for pictures with a doubtful answer; "" keeps none.
+	KeepDoubtful string
+	Log          *slog.Logger // nil discards the log
 }
 
 // A Server classifies frames and clients' photos with the model of a workspace.
@@ -61,6 +63,7 @@ type Server struct {
 	classes   *classList
 	intake    *intake
 	regions   *regions
+	doubts    *doubts
 	device    *deviceLoop
 	holds     *holds
 	events    *hub
@@ -91,6 +94,9 @@ func Open(ctx context.Context, dir string, workspace imprint.Options, o Options)
 	if s.regions, err = newRegions(dir, s); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	if s.doubts, err = newDoubts(s); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	s.intake.offer = s.regions.offer
 	s.device = newDeviceLoop(s)
 	s.metrics.observe(s)
@@ -106,6 +112,7 @@ func (s *Server) Run(ctx context.Context, listeners ...Listener) error {
 	work.Go(func() { s.device.run(ctx) })
 	work.Go(func() { s.intake.run(ctx) })
 	work.Go(func() { s.regions.run(ctx) })
+	work.Go(func() { s.doubts.run(ctx) })
 	work.Go(func() { s.watchWorkspace(ctx) })
 	work.Go(func() { s.maintain(ctx) })
 	work.Go(func() { s.notices.run(ctx) })

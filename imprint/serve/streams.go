@@ -94,6 +94,7 @@ func (s *Server) putCurrent(ctx context.Context, l *listener) {
 	}
 	list, _ := s.Regions()
 	l.put(newEvent(0, "regions", list))
+	l.put(newEvent(0, "doubtful", s.doubts.counts()))
 	if t, held := s.holds.state(); held {
 		l.put(newEvent(0, "teach", t))
 	}

@@ -106,11 +106,7 @@ func (s *Server) train(ctx context.Context, h *hold) (added *imprint.Added, err 
 		return nil, fmt.Errorf("train %s: %w while the button was held: %s", h.label, ErrNoFrames, s.intake.status.explain())
 	}
 	err = s.change(ctx, func(ws *imprint.Workspace) (err error) {
-		source := s.intake.status.source
-		if h.area != "" {
-			source += "#" + h.area // two regions of a camera don't show the same scene
-		}
-		added, err = s.workspace.add(ctx, ws, h.label, source, h.frames)
+		added, err = s.workspace.add(ctx, ws, h.label, s.sourceOf(h.area), h.frames)
 		return err
 	})
 	return added, err

@@ -3,6 +3,7 @@ import { ask, listen } from "./api.js";
 import { Boxes } from "./boxes.js";
 import { Camera } from "./camera.js";
 import { Cards } from "./classes.js";
+import { Doubtful } from "./doubtful.js";
 import { holdToTrain, recording, trainAt } from "./hold.js";
 import { Regions } from "./regions.js";
 import { Tray, acceptDrops, count } from "./photos.js";
@@ -32,6 +33,8 @@ const tray = new Tray(at("photos"), {
 const cards = new Cards(at("classes"), tell, (label) => tray.train(label));
 
 const regions = new Regions({ picture: at("picture"), layer: at("parts"), list: at("regions"), choice: at("area"), add: at("add-region"), told: tell });
+
+const doubtful = new Doubtful({ section: at("doubts"), title: at("doubts-title"), list: at("groups"), labels: () => (state.classes ?? []).map((c) => c.label), told: tell });
 
 function newName() {
   const name = at("name").value.trim();
@@ -198,5 +201,6 @@ listen({
     if (t.state === "holding") recording(t.frames);
     if (t.state === "done" && t.label === at("name").value.trim()) at("name").value = "";
   },
+  doubtful(d) { doubtful.show(d); },
   notice(n) { tell(n.sentence, n.ok); },
 });

@@ -1,0 +1,228 @@
+// Package doubtful keeps the pictures of which a model is not sure, in a folder of bounded size. Call
+// [Open], then [Queue.Add] with each such picture. [Queue.Groups] returns groups of look-alikes, to
+// be labeled together.
+//
+// Pictures are private: the folder has mode 700 and its files have mode 600. They survive restarts,
+// but not power loss. A Queue is safe for concurrent use by multiple goroutines.
+package doubtful
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"time"
+)
+
+// limits bound a queue.
+type limits struct {
+	pictures int
+	bytes    int64
+	group    int // pictures in a group, so that one change can train with all of them
+}
+
+// standard are the limits of Open. docs/automation.md and openapi.json state them.
+var standard = limits{pictures: 1000, bytes: 256 << 20, group: 100}
+
+const (
+	// nearDuplicate is the cosine similarity of embeddings from which a picture is a near-duplicate of
+	// one that is kept, as for training photos (classifier.NearDuplicateCosine).
+	nearDuplicate = 0.95
+	// lookAlike is the cosine similarity from which two pictures belong to a group.
+	lookAlike = 0.8
+)
+
+var (
+	// ErrNoGroup means that no group has the given number.
+	ErrNoGroup = errors.New("no such group of doubtful pictures")
+	// ErrGone means that a picture is not kept any more.
+	ErrGone = errors.New("no such doubtful picture")
+)
+
+// A Picture is a kept picture and the model's answer.
+type Picture struct {
+	SHA256   string    `json:"sha256"` // of the file
+	Group    uint64    `json:"group"`
+	Label    string    `json:"label"` // the most similar class
+	Score    float64   `json:"score"` // of Label, 0 to 1
+	Unknown  bool      `json:"unknown"`
+	Source   string    `json:"source"` // the camera, and the region after #
+	Captured time.Time `json:"captured"`
+
+	size   int64
+	space  string // identifies the backbone; embeddings of others can't be compared
+	vector []float32
+}
+
+// A Group is a group of look-alikes.
+type Group struct {
+	Number   uint64    `json:"number"`
+	Label    string    `json:"label"`    // the most frequent of its pictures
+	Pictures []Picture `json:"pictures"` // newest first
+}
+
+// A Queue is a folder of doubtful pictures.
+type Queue struct {
+	dir    string
+	limits limits
+
+	mu       sync.Mutex
+	pictures []*Picture // oldest first
+	bytes    int64
+	next     uint64 // number of the next group
+}
+
+// Add keeps a picture unless it is a near-duplicate of one that is kept. The oldest of 1000 pictures or
+// 256 MiB make room for it. embedding is the picture's
+// embedding, in a space that only one backbone has. encoded returns the picture's file; Add calls it
+// only for a picture to keep. Add sets p.Group and p.SHA256.
+func (q *Queue) Add(p Picture, space string, embedding []float64, encoded func() ([]byte, error)) (kept bool, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	p.space, p.vector = space, unit(embedding)
+	sizes := make(map[uint64]int)
+	for _, other := range q.pictures {
+		sizes[other.Group]++
+	}
+	p.Group = q.next
+	most := lookAlike
+	for _, other := range q.pictures {
+		if other.space != space || len(other.vector) != len(p.vector) {
+			continue
+		}
+		c := dot(other.vector, p.vector)
+		if c >= nearDuplicate {
+			return false, nil
+		}
+		if c >= most && sizes[other.Group] < q.limits.group {
+			p.Group, most = other.Group, c
+		}
+	}
+	content, err := encoded()
+	if err != nil {
+		return false, err
+	}
+	p.SHA256, p.size = fmt.Sprintf("%x", sha256.Sum256(content)), int64(len(content))
+	if p.size > q.limits.bytes || slices.ContainsFunc(q.pictures, func(other *Picture) bool { return other.SHA256 == p.SHA256 }) {
+		return false, nil // the same file with another backbone
+	}
+	for len(q.pictures) >= q.limits.pictures || q.bytes+p.size > q.limits.bytes {
+		q.remove(q.pictures[0])
+	}
+	if err := q.write(&p, content); err != nil {
+		return false, fmt.Errorf("keep doubtful picture: %w", err)
+	}
+	q.insert(&p)
+	return true, nil
+}
+
+// insert adds a picture that is on the disk. The caller holds the lock.
+func (q *Queue) insert(p *Picture) {
+	q.pictures = append(q.pictures, p)
+	q.bytes += p.size
+	q.next = max(q.next, p.Group+1)
+}
+
+// Groups returns the groups of pictures, largest first.
+func (q *Queue) Groups() []Group {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	at := make(map[uint64]int)
+	var groups []Group
+	for _, p := range slices.Backward(q.pictures) {
+		i, ok := at[p.Group]
+		if !ok {
+			i = len(groups)
+			at[p.Group] = i
+			groups = append(groups, Group{Number: p.Group})
+		}
+		groups[i].Pictures = append(groups[i].Pictures, *p)
+	}
+	for i := range groups {
+		groups[i].Label = mostFrequent(groups[i].Pictures)
+	}
+	slices.SortStableFunc(groups, func(a, b Group) int {
+		return cmp.Or(cmp.Compare(len(b.Pictures), len(a.Pictures)), cmp.Compare(a.Number, b.Number))
+	})
+	return groups
+}
+
+// Group returns the group with a number.
+func (q *Queue) Group(number uint64) (Group, error) {
+	groups := q.Groups()
+	i := slices.IndexFunc(groups, func(g Group) bool { return g.Number == number })
+	if i < 0 {
+		return Group{}, fmt.Errorf("%w: %d", ErrNoGroup, number)
+	}
+	return groups[i], nil
+}
+
+// Len returns the number of pictures and of their bytes.
+func (q *Queue) Len() (pictures int, bytes int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.pictures), q.bytes
+}
+
+// Remove deletes pictures. It ignores those that are not kept any more.
+func (q *Queue) Remove(pictures []Picture) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	gone := make(map[string]bool)
+	for _, p := range pictures {
+		gone[p.SHA256] = true
+	}
+	for _, p := range slices.Clone(q.pictures) {
+		if gone[p.SHA256] {
+			q.remove(p)
+		}
+	}
+}
+
+// remove deletes a picture. The caller holds the lock.
+func (q *Queue) remove(p *Picture) {
+	q.erase(p)
+	q.bytes -= p.size
+	q.pictures = slices.DeleteFunc(q.pictures, func(other *Picture) bool { return other == p })
+}
+
+// mostFrequent returns the most frequent label; of several, the first in the alphabet.
+func mostFrequent(pictures []Picture) (best string) {
+	count := make(map[string]int)
+	for _, p := range pictures {
+		count[p.Label]++
+	}
+	for label, n := range count {
+		if n > count[best] || n == count[best] && label < best {
+			best = label
+		}
+	}
+	return best
+}
+
+// unit returns a vector scaled to length 1, or zeros.
+func unit(v []float64) []float32 {
+	var sum float64
+	for _, x := range v {
+		sum += x * x
+	}
+	u := make([]float32, len(v))
+	if sum > 0 {
+		scale := 1 / math.Sqrt(sum)
+		for i, x := range v {
+			u[i] = float32(x * scale)
+		}
+	}
+	return u
+}
+
+func dot(a, b []float32) float64 {
+	var sum float32
+	for i, x := range a {
+		sum += x * b[i]
+	}
+	return float64(sum)
+}

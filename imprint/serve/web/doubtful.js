@@ -1,0 +1,75 @@
+// Doubtful pictures, in groups of look-alikes: one tap labels a group or drops it.
+import { ask } from "./api.js";
+import { make, question } from "./classes.js";
+
+const shown = 6; // pictures of a group
+const page = 10; // groups
+
+export class Doubtful {
+  // section holds a title and a list, and labels() returns the trained classes.
+  constructor({ section, title, list, labels, told }) {
+    Object.assign(this, { section, title, list, labels, told, busy: false, again: false });
+  }
+
+  // show shows the groups if there are any. counts is the event's data.
+  async show(counts) {
+    this.section.hidden = counts.pictures === 0;
+    if (counts.pictures === 0) { this.list.replaceChildren(); return; }
+    this.title.textContent = `Not sure about ${counts.pictures === 1 ? "1 picture" : `${counts.pictures} pictures`}`;
+    if (this.busy) { this.again = true; return; }
+    this.busy = true;
+    try {
+      do {
+        this.again = false;
+        this.draw((await ask("GET", `/v1/doubtful?limit=${page}`)).list);
+      } while (this.again);
+    } catch (e) {
+      this.told(e.message);
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  // draw updates the groups in place, so that buttons keep the focus.
+  draw(groups) {
+    const old = new Map([...this.list.children].map((e) => [e.dataset.group, e]));
+    this.list.replaceChildren(...groups.map((g) => {
+      const key = String(g.number), now = g.pictures.map((p) => p.sha256).join();
+      const there = old.get(key);
+      if (there?.pictures === now && there.label === g.label) return there;
+      const element = this.group(g);
+      Object.assign(element, { pictures: now, label: g.label });
+      element.dataset.group = key;
+      return element;
+    }));
+  }
+
+  group(g) {
+    const n = g.pictures.length === 1 ? "1 picture" : `${g.pictures.length} look-alikes`;
+    const buttons = [];
+    const button = (text, body) => {
+      const b = make("button", { type: "button", textContent: text, onclick: async () => {
+        for (const other of buttons) other.disabled = true;
+        try {
+          const what = await body();
+          if (what) await ask("POST", `/v1/doubtful/${g.number}`, what);
+        } catch (e) {
+          this.told(e.message);
+        }
+        for (const other of buttons) other.disabled = false;
+      } });
+      b.setAttribute("aria-description", n);
+      buttons.push(b);
+    };
+    if (g.label) button(g.label, () => ({ action: "label", label: g.label }));
+    button("Other class…", async () => {
+      const label = await question(`What do these show? Classes: ${this.labels().join(", ")}`, "Add", "");
+      return label && { action: "label", label };
+    });
+    button("None of the classes", () => ({ action: "negative" }));
+    button("Drop", () => ({ action: "drop" }));
+    const pictures = g.pictures.slice(0, shown).map((p) =>
+      make("img", { alt: "", loading: "lazy", src: `/v1/doubtful/${p.sha256}/thumbnail.jpg`, title: `${p.label} ${Math.round(p.score * 100)} %, ${new Date(p.captured).toLocaleString()}` }));
+    return make("li", { className: "card" }, make("p", { className: "count", textContent: n }), make("div", { className: "photos" }, ...pictures), make("div", { className: "choices" }, ...buttons));
+  }
+}
