@@ -229,7 +229,10 @@ func (s *Server) RejectDoubtful(ctx context.Context, group uint64) (c Changed, e
 		if err != nil {
 			return "", err
 		}
-		return fmt.Sprintf("%s show no class", count(added.Negatives, "photo")), nil
+		if added.Negatives == 1 {
+			return "1 photo shows no class", nil
+		}
+		return fmt.Sprintf("%d photos show no class", added.Negatives), nil
 	})
 }
 

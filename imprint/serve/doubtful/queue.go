@@ -31,8 +31,10 @@ const (
 	// nearDuplicate is the cosine similarity of embeddings from which a picture is a near-duplicate of
 	// one that is kept, as for training photos (classifier.NearDuplicateCosine).
 	nearDuplicate = 0.95
-	// lookAlike is the cosine similarity from which two pictures belong to a group.
-	lookAlike = 0.8
+	// lookAlike is the cosine similarity from which two pictures belong to a group. Of the pairs of 60
+	// rendered photos of four things (tools/photos), embedded by the built-in backbone, the median is
+	// 0.68 for the same thing and 0.51 for two things, of which 5 % exceed 0.71.
+	lookAlike = 0.75
 )
 
 var (

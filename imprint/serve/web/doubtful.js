@@ -3,7 +3,7 @@ import { ask } from "./api.js";
 import { make, question } from "./classes.js";
 
 const shown = 6; // pictures of a group
-const page = 10; // groups
+const page = 3; // groups; the next appear as these are settled
 
 export class Doubtful {
   // section holds a title and a list, and labels() returns the trained classes.
