@@ -117,7 +117,7 @@ func TestPageCameraErrors(t *testing.T) {
 		{"no camera", fails("NotFoundError"), "This device has no camera."},
 		{"busy camera", fails("NotReadableError"), "The camera can't be used; another program may be using it."},
 		{"other error", fails("InvalidStateError"), "The camera can't be used: details."},
-		{"plain HTTP", `Object.defineProperty(window, "isSecureContext", { value: false }); true`, "Over plain HTTP, browsers allow the camera only to pages on localhost: use HTTPS, or choose photos; phones then offer to take one."},
+		{"plain HTTP", `Object.defineProperty(window, "isSecureContext", { value: false }); true`, "Over plain HTTP, browsers allow the camera only to pages on localhost: start imprint serve with --tls self-signed, or choose photos; phones then offer to take one."},
 	} {
 		v.evaluates(`document.getElementById("way").textContent = ""; `+c.script, nil)
 		v.run(chromedp.Click("#camera"))

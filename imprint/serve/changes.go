@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -66,6 +67,26 @@ func (s *Server) RemovePhoto(ctx context.Context, sha256 string) (Changed, error
 		return "removed a photo of " + label, err
 	})
 }
+
+// MovePhoto moves the photo with the given SHA-256, in hexadecimal, to a class. It fails with
+// imprint.ErrNoPhotos if there is no such photo, and with ErrShared if the file has other examples.
+func (s *Server) MovePhoto(ctx context.Context, sha256, label string) (Changed, error) {
+	return s.act(ctx, "move", label, func(ws *imprint.Workspace) (string, error) {
+		list := listClasses(ws)
+		p := list.photo(sha256)
+		if p == nil {
+			return "", fmt.Errorf("move photo %s: %w", sha256, imprint.ErrNoPhotos)
+		}
+		if list.withPath(p.path) > 1 {
+			return "", fmt.Errorf("move photo %s: %w", sha256, ErrShared)
+		}
+		_, err := ws.Move(ctx, label, []string{p.path})
+		return "moved a photo to " + label, err
+	})
+}
+
+// ErrShared means that a photo's file has more than one example.
+var ErrShared = errors.New("its file has more than one example")
 
 // Rename changes the label of a class.
 func (s *Server) Rename(ctx context.Context, from, to string) (Changed, error) {

@@ -149,6 +149,18 @@ func listClasses(ws *imprint.Workspace) *Classes {
 	return list
 }
 
+// withPath returns the number of photos whose file has a path.
+func (c *Classes) withPath(path string) (n int) {
+	for _, class := range c.Classes {
+		for _, p := range class.Photos {
+			if p.path == path {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // photo returns the photo with the given SHA-256, or nil if there is none.
 func (c *Classes) photo(sha256 string) *Photo {
 	for i := range c.Classes {

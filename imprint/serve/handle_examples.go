@@ -84,6 +84,27 @@ func (s *Server) deleteExample(w http.ResponseWriter, r *http.Request) error {
 	return respond(s, w, c, err)
 }
 
+// patchExample moves a photo to another class.
+func (s *Server) patchExample(w http.ResponseWriter, r *http.Request) error {
+	sha256, err := pathSHA256(r)
+	if err != nil {
+		return err
+	}
+	var to struct {
+		Label string `json:"label"`
+	}
+	if err := s.readJSON(w, r, &to); err != nil {
+		return err
+	}
+	ctx, cancel := changeContext(r)
+	defer cancel()
+	c, err := s.MovePhoto(ctx, sha256, to.Label)
+	if errors.Is(err, imprint.ErrNoPhotos) {
+		return refused{http.StatusNotFound, err, "GET /v1/classes lists the photos"}
+	}
+	return respond(s, w, c, err)
+}
+
 func (s *Server) getThumbnail(w http.ResponseWriter, r *http.Request) error {
 	sha256, err := pathSHA256(r)
 	if err != nil {

@@ -194,6 +194,9 @@ func TestOpenAPI(t *testing.T) {
 	sha := list.Classes[0].Photos[0].SHA256
 	c.call("GET", "/v1/examples/"+sha+"/thumbnail.jpg", "", "", 200)
 	c.call("GET", "/v1/examples/"+strings.Repeat("0", 64)+"/thumbnail.jpg", "", "", 404)
+	c.call("PATCH", "/v1/examples/"+sha, jsonType, `{"label":"b"}`, 200)
+	c.call("PATCH", "/v1/examples/"+sha, jsonType, `{"label":""}`, 400)
+	c.call("PATCH", "/v1/examples/"+strings.Repeat("0", 64), jsonType, `{"label":"b"}`, 404)
 	c.call("DELETE", "/v1/examples/"+sha, "", "", 200)
 	c.call("DELETE", "/v1/examples/"+sha, "", "", 404)
 	c.call("DELETE", "/v1/examples/x", "", "", 400)

@@ -59,6 +59,7 @@ var statuses = []struct {
 	{imprint.ErrUnpublished, http.StatusServiceUnavailable, "try again"},
 	{imprint.ErrLocked, http.StatusServiceUnavailable, "try again when the other process has finished"},
 	{ErrNoRegion, http.StatusNotFound, "GET /v1/regions lists the regions"},
+	{ErrShared, http.StatusConflict, "imprint move moves all of them"},
 	{ErrNoDoubts, http.StatusNotFound, "start the server so that it keeps them"},
 	{doubtful.ErrNoGroup, http.StatusNotFound, "GET /v1/doubtful lists the groups"},
 	{doubtful.ErrGone, http.StatusNotFound, "GET /v1/doubtful lists the pictures"},

@@ -28,6 +28,7 @@ func (s *Server) routes() []route {
 		{"PATCH", "/v1/classes/{label}", s.patchClass},
 		{"POST", "/v1/examples", s.postExample},
 		{"DELETE", "/v1/examples/{sha256}", s.deleteExample},
+		{"PATCH", "/v1/examples/{sha256}", s.patchExample},
 		{"GET", "/v1/examples/{sha256}/thumbnail.jpg", s.getThumbnail},
 		{"POST", "/v1/teach", s.postTeach},
 		{"GET", "/v1/regions", s.getRegions},

@@ -125,7 +125,11 @@ function draw() {
   at("sure-text").textContent = percent(sure);
   at("unknown").value = unknown;
   at("unknown-text").textContent = percent(unknown);
-  at("top").replaceChildren(...r.top.slice(0, 5).map((t) => Object.assign(document.createElement("li"), { textContent: `${t.label} ${percent(t.score)}` })));
+  at("top").replaceChildren(...r.top.slice(0, 5).map((t) => {
+    const bar = Object.assign(document.createElement("li"), { textContent: `${t.label} ${percent(t.score)}` });
+    bar.style.setProperty("--share", `${100 * t.score}%`);
+    return bar;
+  }));
   at("device").textContent = r.device || "–";
   at("latency").textContent = `${r.latency_ms.toFixed(r.latency_ms < 10 ? 1 : 0)} ms`;
   at("generation").textContent = r.generation;
@@ -177,6 +181,7 @@ listen({
   classes(c) {
     state.classes = c.classes;
     cards.show(c.classes);
+    at("downloads").hidden = c.classes.length === 0;
     const a = c.accuracy;
     at("accuracy").textContent = c.classes.length === 0 ? "No classes yet. Name one, then hold the button while the camera sees it, or add photos of it."
       : c.classes.length === 1 && c.unknown.accepted === 1 ? "Only one class, so it always wins. Add a second one."

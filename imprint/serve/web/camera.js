@@ -32,7 +32,7 @@ export class Camera {
 
   async start() {
     if (!window.isSecureContext || !navigator.mediaDevices?.getUserMedia) {
-      this.told("Over plain HTTP, browsers allow the camera only to pages on localhost: use HTTPS, or choose photos; phones then offer to take one.");
+      this.told("Over plain HTTP, browsers allow the camera only to pages on localhost: start imprint serve with --tls self-signed, or choose photos; phones then offer to take one.");
       return;
     }
     const run = this.running = {};

@@ -15,14 +15,20 @@ export const make = (tag, props = {}, ...children) => {
 let forgetQuestion = () => {};
 
 // question asks for a confirmation or, if text is given, for a new text. It resolves to
-// null if the user cancels or another question takes its place.
-export function question(words, yes, text) {
+// null if the user cancels or another question takes its place. It can show a photo, and offer another
+// answer; then it resolves to "other" if the user chooses that.
+export function question(words, yes, text, { photo, other } = {}) {
   forgetQuestion(); // the close event of its dialog may still be queued
   const dialog = document.getElementById("ask");
   const field = document.getElementById("ask-field"), input = document.getElementById("ask-text");
   document.getElementById("question").textContent = words;
   document.getElementById("ask-yes").textContent = yes;
   field.hidden = text === undefined;
+  const shownPhoto = document.getElementById("ask-photo"), third = document.getElementById("ask-other");
+  shownPhoto.hidden = !photo;
+  if (photo) shownPhoto.src = photo;
+  third.hidden = !other;
+  third.textContent = other ?? "";
   input.value = text ?? "";
   dialog.returnValue = "";
   dialog.showModal();
@@ -30,7 +36,7 @@ export function question(words, yes, text) {
   return new Promise((answer) => {
     const closed = () => {
       if (dialog.open) return; // the event belongs to the previous question
-      answer(dialog.returnValue === "yes" ? (text === undefined ? true : input.value.trim()) : null);
+      answer(dialog.returnValue === "other" ? "other" : dialog.returnValue === "yes" ? (text === undefined ? true : input.value.trim()) : null);
       forgetQuestion();
     };
     forgetQuestion = () => { dialog.removeEventListener("close", closed); answer(null); };
@@ -120,9 +126,16 @@ export class Cards {
     };
     const photo = (p, i) => {
       const when = new Date(p.time).toLocaleString();
-      const img = make("img", { alt: "", loading: "lazy", src: `/v1/examples/${p.sha256}/thumbnail.jpg`, onerror: () => { img.hidden = true; } });
-      const b = make("button", { type: "button", title: when, ariaLabel: `Remove photo ${i + 1} of ${label}, ${when}`, onclick: act(async () => {
-        if (await question(`Remove this photo of ${label} (${when})?`, "Remove")) await ask("DELETE", "/v1/examples/" + p.sha256);
+      const example = "/v1/examples/" + p.sha256, thumbnail = example + "/thumbnail.jpg";
+      const img = make("img", { alt: "", loading: "lazy", src: thumbnail, onerror: () => { img.hidden = true; } });
+      const b = make("button", { type: "button", title: when, ariaLabel: `Remove or move photo ${i + 1} of ${label}, ${when}`, onclick: act(async () => {
+        const what = await question(`Remove this photo of ${label} (${when})?`, "Remove", undefined, { photo: thumbnail, other: "Move…" });
+        if (what === "other") {
+          const to = await question(`To which class does this photo belong?`, "Move", label, { photo: thumbnail });
+          if (to && to !== label) await ask("PATCH", example, { label: to });
+        } else if (what) {
+          await ask("DELETE", example);
+        }
       }) }, img);
       b.dataset.sha256 = p.sha256;
       return b;
