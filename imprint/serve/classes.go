@@ -17,7 +17,9 @@ type Classes struct {
 	Generation uint64   `json:"generation"`
 	Accuracy   Accuracy `json:"accuracy"`
 	Unknown    Unknown  `json:"unknown"`
-	Classes    []Class  `json:"classes"`
+	// Advice names the class that should gain the most from more photos, or is nil if none should.
+	Advice  *classifier.Advice `json:"advice,omitempty"`
+	Classes []Class            `json:"classes"`
 }
 
 // Unknown says how well the answer "unknown" separates the classes from other things. The values
@@ -143,6 +145,9 @@ func listClasses(ws *imprint.Workspace) *Classes {
 	var e classifier.Estimate
 	if len(list.Classes) > 1 {
 		e = ws.Head().Estimate
+	}
+	if e.Total > 0 {
+		list.Advice = ws.Head().Advice
 	}
 	low, high := e.Interval()
 	list.Accuracy = Accuracy{e.Correct, e.Total, low, high}

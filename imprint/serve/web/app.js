@@ -52,10 +52,13 @@ async function trainNew(files) {
 holdToTrain(at("teach-new"), newName, tell);
 at("add-new").addEventListener("click", () => trainNew());
 at("choose").addEventListener("click", () => at("files").click());
-at("files").addEventListener("change", () => {
-  tray.take(at("files").files);
-  at("files").value = ""; // so that the same photos can be chosen again
-});
+at("choose-folder").addEventListener("click", () => at("folder").click());
+for (const input of [at("files"), at("folder")]) {
+  input.addEventListener("change", () => {
+    tray.take(input.files);
+    input.value = ""; // so that the same photos can be chosen again
+  });
+}
 at("clear").addEventListener("click", () => tray.remove(tray.photos));
 acceptDrops((files, target) => {
   const card = target.closest?.(".card");
@@ -180,7 +183,7 @@ listen({
   },
   classes(c) {
     state.classes = c.classes;
-    cards.show(c.classes);
+    cards.show(c.classes, c.advice);
     at("downloads").hidden = c.classes.length === 0;
     const a = c.accuracy;
     at("accuracy").textContent = c.classes.length === 0 ? "No classes yet. Name one, then hold the button while the camera sees it, or add photos of it."

@@ -69,7 +69,8 @@ export class Cards {
     for (const card of this.cards.values()) card.offer(text);
   }
 
-  show(classes) {
+  // show updates the cards. advice names the class that more photos should help most, if any.
+  show(classes, advice) {
     const labels = new Set(classes.map((c) => c.label));
     for (const [label, card] of this.cards) {
       if (labels.has(label) || isHeld(card.element)) continue;
@@ -80,7 +81,7 @@ export class Cards {
       let card = this.cards.get(c.label);
       if (!card) this.cards.set(c.label, card = this.make(c.label));
       if (this.list.children[i] !== card.element) this.list.insertBefore(card.element, this.list.children[i] ?? null);
-      card.show(c.photos);
+      card.show(c.photos, advice?.label === c.label ? advice : null);
     });
   }
 
@@ -110,10 +111,11 @@ export class Cards {
     add.setAttribute("aria-description", label);
     const offer = (text) => { add.textContent = text; add.hidden = text === ""; };
     offer(this.offer);
+    const tip = make("p", { className: "hint" });
     const grid = make("div", { className: "photos" });
     const more = make("button", { type: "button", className: "quiet", onclick: () => { all = !all; draw(); } });
     const element = make("li", { className: "card" },
-      make("div", { className: "row" }, make("h3", { textContent: label }), count, make("span", {}, rename, forget)), teach, add, grid, more);
+      make("div", { className: "row" }, make("h3", { textContent: label }), count, make("span", {}, rename, forget)), tip, teach, add, grid, more);
     element.dataset.label = label;
     const draw = () => {
       count.textContent = photos.length === 1 ? "1 photo" : `${photos.length} photos`;
@@ -140,7 +142,10 @@ export class Cards {
       b.dataset.sha256 = p.sha256;
       return b;
     };
-    return { element, offer, show: (list) => {
+    return { element, offer, show: (list, advice) => {
+      const now = Math.round(100 * (advice?.now ?? 0)), then = Math.round(100 * (advice?.then ?? 0));
+      tip.textContent = `${advice?.more} more photos should help most (${now} → ${then} % correct)`;
+      tip.hidden = then <= now;
       photos = list.toSorted((a, b) => (a.time < b.time ? 1 : -1)); // newest first
       draw();
     } };

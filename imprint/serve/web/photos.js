@@ -136,6 +136,22 @@ export class Tray {
   }
 }
 
+// filesIn returns dropped files, and the files in dropped folders. It leaves out what can't be read.
+async function filesIn(transfer) {
+  const files = [...transfer.files]; // the browser forgets these, and the entries, when the event is over
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.some((entry) => entry.isDirectory)) return files;
+  const found = [];
+  for (let entry; (entry = entries.shift());) {
+    try {
+      if (entry.isFile) { found.push(await new Promise((done, failed) => entry.file(done, failed))); continue; }
+      const reader = entry.createReader(); // returns a part of the folder at a time, at last an empty one
+      for (let some; (some = await new Promise((done, failed) => reader.readEntries(done, failed))).length > 0;) entries.push(...some);
+    } catch { /* removed meanwhile, or not allowed */ }
+  }
+  return found;
+}
+
 // acceptDrops lets files be dropped anywhere on the page. dropped gets the files and the
 // element they were dropped on.
 export function acceptDrops(dropped) {
@@ -157,6 +173,7 @@ export function acceptDrops(dropped) {
     if (!hasFiles(e)) return;
     e.preventDefault();
     mark(null);
-    dropped(e.dataTransfer.files, e.target);
+    const { target } = e;
+    filesIn(e.dataTransfer).then((files) => dropped(files, target));
   });
 }
