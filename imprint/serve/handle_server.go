@@ -27,6 +27,12 @@ func (s *Server) getOpenAPI(w http.ResponseWriter, r *http.Request) error {
 	return s.respondBytes(w, http.StatusOK, "application/json", openAPI)
 }
 
+// getDocs sends the page that shows openapi.json.
+func (s *Server) getDocs(w http.ResponseWriter, r *http.Request) error {
+	sendPage(w, r, "web/docs.html")
+	return nil
+}
+
 func (s *Server) postReload(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := changeContext(r)
 	defer cancel()

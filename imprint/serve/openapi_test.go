@@ -118,7 +118,7 @@ func (c *checkedClient) call(method, path, contentType, body string, status int)
 // TestOpenAPI checks a successful and a failing request to every route against openapi.json.
 func TestOpenAPI(t *testing.T) {
 	doc, router := loadOpenAPI(t)
-	for _, kind := range []string{"image/*", "image/jpeg", "image/png", "multipart/x-mixed-replace", "multipart/form-data", "text/event-stream", "application/octet-stream"} {
+	for _, kind := range []string{"image/*", "image/jpeg", "image/png", "multipart/x-mixed-replace", "multipart/form-data", "text/event-stream", "text/html", "application/octet-stream"} {
 		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.FileBodyDecoder)
 		defer openapi3filter.UnregisterBodyDecoder(kind)
 	}
@@ -182,6 +182,7 @@ func TestOpenAPI(t *testing.T) {
 	c.call("GET", "/v1/health", "", "", 200)
 	c.call("GET", "/v1/metrics", "", "", 200)
 	c.call("GET", "/v1/openapi.json", "", "", 200)
+	c.call("GET", "/v1/docs", "", "", 200)
 	c.call("GET", "/v1/model", "", "", 200)
 	c.call("GET", "/v1/labels", "", "", 200)
 	c.call("GET", "/v1/workspace", "", "", 200)

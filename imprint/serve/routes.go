@@ -17,6 +17,7 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/health", s.getHealth},
 		{"GET", "/v1/metrics", s.getMetrics},
 		{"GET", "/v1/openapi.json", s.getOpenAPI},
+		{"GET", "/v1/docs", s.getDocs},
 		{"GET", "/v1/result", s.getResult},
 		{"GET", "/v1/frame.jpg", s.getFrame},
 		{"GET", "/v1/stream.mjpg", s.getStream},
