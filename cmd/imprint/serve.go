@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,10 +82,7 @@ func runServe(c *cli.Context) error {
 	if err := needArgs(c, 0, 0); err != nil {
 		return err
 	}
-	if err := checkAddress(c.String("listen")); err != nil {
-		return err
-	}
-	if err := checkTLS(c); err != nil {
+	if err := cmp.Or(checkAddress(c.String("listen")), checkTLS(c)); err != nil {
 		return err
 	}
 	showsQR := isTerminal(c) && !quiet(c) && !asJSON(c)
@@ -134,16 +132,7 @@ func runServe(c *cli.Context) error {
 	if err != nil {
 		return errors.Join(err, server.Close())
 	}
-	var urls []string
-	for _, l := range listeners {
-		announce(c, l)
-		urls = append(urls, l.URLs()...)
-	}
-	if url := firstReachable(urls); showsQR && url != "" {
-		for _, line := range qrCode(url) {
-			fmt.Fprintln(c.App.Writer, line)
-		}
-	}
+	announceAll(c, listeners, showsQR)
 	ctx, stop := context.WithCancel(c.Context)
 	var others sync.WaitGroup
 	others.Go(func() { reloadOnHangup(ctx, hangups, server) })
@@ -184,6 +173,21 @@ func checkAddress(addr string) error {
 		return usagef("--listen %q: want host:port, such as 127.0.0.1:8230, or none", addr)
 	}
 	return nil
+}
+
+// announceAll prints the addresses of the listeners and, if showsQR is set, a QR code of the first that
+// other machines can open.
+func announceAll(c *cli.Context, listeners []serve.Listener, showsQR bool) {
+	var urls []string
+	for _, l := range listeners {
+		announce(c, l)
+		urls = append(urls, l.URLs()...)
+	}
+	if url := firstReachable(urls); showsQR && url != "" {
+		for _, line := range qrCode(url) {
+			fmt.Fprintln(c.App.Writer, line)
+		}
+	}
 }
 
 // announce prints the addresses of a listener, and the fingerprint of its certificate.
