@@ -5,10 +5,11 @@ import (
 	"context"
 	"math"
 	"math/bits"
+	"runtime"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/floats"
-	"gonum.org/v1/gonum/mat"
 
 	"github.com/imprintkit/imprint/classifier"
 )
@@ -27,14 +28,17 @@ type NearDuplicates struct {
 // A nearPair holds the rows of two near-duplicates.
 type nearPair struct {
 	a, b     int
-	cosine   float64
 	sameHash bool
 }
 
 // nearDuplicates returns the groups of near-duplicates: first the groups with several labels, then
 // by decreasing cosine.
 func (s *Set) nearDuplicates(ctx context.Context) ([]NearDuplicates, error) {
-	pairs, err := s.pairsByCosine(ctx)
+	examples := make([]classifier.Example, len(s.Units))
+	for i, x := range s.Units {
+		examples[i].Unit = x
+	}
+	pairs, err := pairsByDistance(ctx, examples)
 	if err != nil {
 		return nil, err
 	}
@@ -51,29 +55,34 @@ func (s *Set) nearDuplicates(ctx context.Context) ([]NearDuplicates, error) {
 	return all, nil
 }
 
-// pairsByCosine compares all embeddings with each other, block by block.
-func (s *Set) pairsByCosine(ctx context.Context) ([]nearPair, error) {
-	const block = 256
-	n := len(s.Units)
-	examples := make([]classifier.Example, n)
-	for i, x := range s.Units {
-		examples[i].Unit = x
-	}
-	minCosine := 1 - classifier.NearDuplicateDistance(examples)/2 // |a − b|² = 2 − 2 a·b
-	var pairs []nearPair
-	for at := 0; at < n; at += block {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		rows := s.Units[at:min(at+block, n)]
-		var cosines mat.Dense
-		cosines.Mul(matrix(rows), matrix(s.Units[:at+len(rows)]).T())
-		for i := range rows {
-			for b, v := range cosines.RawRowView(i)[:at+i] {
-				if v >= minCosine {
-					pairs = append(pairs, nearPair{a: at + i, b: b, cosine: v})
+// pairBlock is the number of examples in a block of pairsByDistance.
+const pairBlock = 2048
+
+// pairsByDistance compares all embeddings with each other, in pairs of blocks on all cores. The pairs
+// that it returns connect all near-duplicates.
+func pairsByDistance(ctx context.Context, examples []classifier.Example) ([]nearPair, error) {
+	limit := classifier.NearDuplicateDistance(examples)
+	blocks := slices.Collect(slices.Chunk(examples, pairBlock))
+	found := make([][][2]int, len(blocks)*len(blocks))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range blocks {
+		for j := range i + 1 {
+			group.Go(func() error {
+				if ctx.Err() == nil {
+					found[i*len(blocks)+j] = classifier.NearDuplicatesBetween(blocks[i], blocks[j], limit)
 				}
-			}
+				return ctx.Err()
+			})
+		}
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var pairs []nearPair
+	for k, some := range found {
+		for _, p := range some {
+			pairs = append(pairs, nearPair{a: k/len(blocks)*pairBlock + p[0], b: k%len(blocks)*pairBlock + p[1]})
 		}
 	}
 	return pairs, nil
@@ -89,7 +98,7 @@ func (s *Set) pairsByHash() (pairs []nearPair) {
 			continue
 		}
 		if b, ok := first[h]; ok {
-			pairs = append(pairs, nearPair{a: i, b: b, cosine: floats.Dot(s.Units[i], s.Units[b]), sameHash: true})
+			pairs = append(pairs, nearPair{a: i, b: b, sameHash: true})
 		} else {
 			first[h] = i
 		}
@@ -100,42 +109,66 @@ func (s *Set) pairsByHash() (pairs []nearPair) {
 // group joins pairs that share photos, and returns the groups in the order of their first
 // photos.
 func (s *Set) group(pairs []nearPair) []NearDuplicates {
-	groups := newGroups(len(s.Units))
+	groups := newGroups(len(s.Labels))
 	for _, p := range pairs {
 		groups.join(p.a, p.b)
 	}
-	found := make(map[int]*NearDuplicates)
+	inGroup := make(map[int][]nearPair) // by root
 	for _, p := range pairs {
 		root := groups.of(p.a)
-		g := found[root]
-		if g == nil {
-			g = new(NearDuplicates)
-			found[root] = g
-		}
-		g.Cosine = max(g.Cosine, math.Round(p.cosine*1e9)/1e9) // further digits differ between processors
-		g.SameHash = g.SameHash || p.sameHash
+		inGroup[root] = append(inGroup[root], p)
 	}
-	var order []*NearDuplicates
-	labels := make(map[int][]int)
-	for row := range s.Units {
+	rows := make(map[int][]int)
+	var order []int
+	for row := range s.Labels {
 		root := groups.of(row)
-		g := found[root]
-		if g == nil {
+		if inGroup[root] == nil {
 			continue
 		}
-		if g.Photos = append(g.Photos, s.photoRef(row)); len(g.Photos) == 1 {
-			order = append(order, g)
+		if rows[root] == nil {
+			order = append(order, root)
 		}
-		if !slices.Contains(labels[root], s.Labels[row]) {
-			labels[root] = append(labels[root], s.Labels[row])
-			g.Labels++
-		}
+		rows[root] = append(rows[root], row)
 	}
 	all := []NearDuplicates{}
-	for _, g := range order {
-		all = append(all, *g)
+	for _, root := range order {
+		all = append(all, s.nearDuplicatesOf(rows[root], inGroup[root]))
 	}
 	return all
+}
+
+// nearDuplicatesOf describes a group of photos that pairs connect.
+func (s *Set) nearDuplicatesOf(rows []int, pairs []nearPair) (g NearDuplicates) {
+	labels := make(map[int]bool)
+	for _, row := range rows {
+		g.Photos = append(g.Photos, s.photoRef(row))
+		labels[s.Labels[row]] = true
+	}
+	g.Labels = len(labels)
+	cosine, near := 0.0, false
+	for _, p := range pairs {
+		cosine = max(cosine, floats.Dot(s.Units[p.a], s.Units[p.b]))
+		g.SameHash, near = g.SameHash || p.sameHash, near || !p.sameHash
+	}
+	if near { // another pair of the group may be closer than those that connect it
+		cosine = s.largestCosine(rows, cosine)
+	}
+	g.Cosine = math.Round(cosine*1e9) / 1e9 // further digits differ between processors
+	return g
+}
+
+// largestCosine returns the largest cosine of two of the rows, and at least v. It stops when no larger
+// one is possible.
+func (s *Set) largestCosine(rows []int, v float64) float64 {
+	for i, a := range rows {
+		for _, b := range rows[:i] {
+			if v > 1-1e-10 {
+				return v
+			}
+			v = max(v, floats.Dot(s.Units[a], s.Units[b]))
+		}
+	}
+	return v
 }
 
 // groups is a union-find structure over row numbers.
@@ -158,11 +191,3 @@ func (g groups) of(i int) int {
 }
 
 func (g groups) join(a, b int) { g[g.of(a)] = g.of(b) }
-
-func matrix(rows [][]float64) *mat.Dense {
-	m := mat.NewDense(len(rows), len(rows[0]), nil)
-	for i, r := range rows {
-		m.SetRow(i, r)
-	}
-	return m
-}
