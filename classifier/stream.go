@@ -91,15 +91,38 @@ func Groups(pairs [][2]int) (groups [][]int) {
 // Methods that descend a gradient are not supported. It calls Read with at most a few thousand indexes,
 // and all examples of about 2000 bursts.
 func (s *Stream) Fit(method Method, sqrt bool) (*Fitted, error) {
+	f, _, err := s.fit(method, sqrt)
+	return f, err
+}
+
+// LeaveOneOut is like the function [LeaveOneOut]. It returns the indexes of the examples that it left
+// out, ascending, and their logits.
+func (s *Stream) LeaveOneOut(method Method, sqrt bool) (f *Fitted, indexes []int, logits [][]float64, err error) {
+	f, leftOut, err := s.fit(method, sqrt)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	for k, row := range leftOut {
+		if row != nil {
+			scaled := make([]float64, len(row))
+			axpy(f.scale, row, scaled)
+			indexes, logits = append(indexes, s.leftOut[k]), append(logits, scaled)
+		}
+	}
+	return f, indexes, logits, nil
+}
+
+// fit also returns the outputs for each of s.leftOut.
+func (s *Stream) fit(method Method, sqrt bool) (*Fitted, [][]float64, error) {
 	if method == Softmax || method == CoralSGD {
-		return nil, fmt.Errorf("head %q can't be trained on sums", method)
+		return nil, nil, fmt.Errorf("head %q can't be trained on sums", method)
 	}
 	recipe, candidates := Recipe{}, []Candidate(nil)
 	var err error
 	if method == Auto {
 		c := comparison{trainings: make(map[bool]*training)}
 		if c.examples, err = s.Read(subsampleOf(s.Totals.Counts(), maxCompared)); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		recipe, err = c.best(sqrt)
 		candidates = c.candidates
@@ -107,18 +130,17 @@ func (s *Stream) Fit(method Method, sqrt bool) (*Fitted, error) {
 		recipe, err = method.recipe()
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	t, err := s.Totals.training(recipe.Sqrt)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	t.candidates = candidates
 	if err := s.addLeftOut(t); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	f, _, err := t.fit(recipe)
-	return f, err
+	return t.fit(recipe)
 }
 
 // addLeftOut adds the examples that are left out to t.

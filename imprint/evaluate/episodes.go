@@ -110,7 +110,16 @@ type outcome struct {
 }
 
 func accuracyOf(h classifier.Method, support int, all []outcome) Accuracy {
-	var percent []float64
+	return newAccuracy(h, support, percentCorrect(all))
+}
+
+func newAccuracy(h classifier.Method, support int, percent []float64) Accuracy {
+	mean, std := stat.PopMeanStdDev(percent, nil)
+	return Accuracy{Head: string(h), Support: support, Mean: mean, Std: std, Episodes: len(percent)}
+}
+
+// percentCorrect returns the accuracy of each episode in percent.
+func percentCorrect(all []outcome) (percent []float64) {
 	for _, d := range all {
 		correct := 0
 		for _, p := range d.predictions {
@@ -120,8 +129,7 @@ func accuracyOf(h classifier.Method, support int, all []outcome) Accuracy {
 		}
 		percent = append(percent, 100*float64(correct)/float64(len(d.predictions)))
 	}
-	mean, std := stat.PopMeanStdDev(percent, nil)
-	return Accuracy{Head: string(h), Support: support, Mean: mean, Std: std, Episodes: len(percent)}
+	return percent
 }
 
 // suffice returns an error unless every episode has k support photos of each class and a
@@ -194,6 +202,20 @@ func (s *Set) episode(method classifier.Method, d, k int) (outcome, error) {
 // class has more photos than the given number.
 func (s *Set) sample(support, episodes int, partial bool) error {
 	rows := s.rows()
+	if err := s.canSample(rows, support, partial); err != nil {
+		return err
+	}
+	s.Support, s.Query = nil, nil
+	random := newRandom()
+	for range episodes {
+		train, query := drawEpisode(random, rows, support)
+		s.Support, s.Query = append(s.Support, train), append(s.Query, query)
+	}
+	return nil
+}
+
+// canSample returns an error unless sample can draw episodes.
+func (s *Set) canSample(rows [][]int, support int, partial bool) error {
 	if len(rows) < 2 {
 		return fmt.Errorf("%w: it needs two classes; the set has %d", ErrProtocol, len(rows))
 	}
@@ -207,19 +229,19 @@ func (s *Set) sample(support, episodes int, partial bool) error {
 	if !more {
 		return fmt.Errorf("%w: no class has more than %d photos", ErrProtocol, support)
 	}
-	s.Support, s.Query = nil, nil
-	random := rand.New(rand.NewPCG(2018, math.MaxUint32))
-	for range episodes {
-		var train [][]int
-		var query []int
-		for _, r := range rows {
-			r = slices.Clone(r)
-			random.Shuffle(len(r), func(i, j int) { r[i], r[j] = r[j], r[i] })
-			n := min(support, max(len(r)-1, 1))
-			train = append(train, r[:n:n])
-			query = append(query, r[n:]...)
-		}
-		s.Support, s.Query = append(s.Support, train), append(s.Query, query)
-	}
 	return nil
+}
+
+func newRandom() *rand.Rand { return rand.New(rand.NewPCG(2018, math.MaxUint32)) }
+
+// drawEpisode draws support photos of each class, whose rows are given. The others are query photos.
+func drawEpisode(random *rand.Rand, rows [][]int, support int) (train [][]int, query []int) {
+	for _, r := range rows {
+		r = slices.Clone(r)
+		random.Shuffle(len(r), func(i, j int) { r[i], r[j] = r[j], r[i] })
+		n := min(support, max(len(r)-1, 1))
+		train = append(train, slices.Clone(r[:n]))
+		query = append(query, r[n:]...)
+	}
+	return train, query
 }

@@ -16,14 +16,14 @@ func (s *Set) LeaveOneOut(ctx context.Context, heads []classifier.Method, suppor
 	ev := s.evaluation()
 	for _, h := range heads {
 		for _, k := range support {
-			if s.sample(k, episodes, true) != nil {
-				break // no class has more than k photos
-			}
-			all, err := s.episodes(ctx, h, k)
+			percent, err := s.curve(ctx, h, k, episodes)
 			if err != nil {
 				return fail(err)
 			}
-			ev.Results = append(ev.Results, accuracyOf(h, k, all))
+			if percent == nil {
+				break // no class has more than k photos
+			}
+			ev.Results = append(ev.Results, newAccuracy(h, k, percent))
 		}
 		if err := ctx.Err(); err != nil {
 			return fail(err)
@@ -40,9 +40,21 @@ func (s *Set) LeaveOneOut(ctx context.Context, heads []classifier.Method, suppor
 	return ev, nil
 }
 
+// curve returns the accuracy of each episode in percent, or nil if no class has more than k photos.
+func (s *Set) curve(ctx context.Context, h classifier.Method, k, episodes int) ([]float64, error) {
+	if s.stream != nil {
+		return s.stream.curve(ctx, h, k, episodes)
+	}
+	if s.sample(k, episodes, true) != nil {
+		return nil, nil
+	}
+	all, err := s.episodes(ctx, h, k)
+	return percentCorrect(all), err
+}
+
 // leftOut returns the report on the leave-one-out predictions of one head.
 func (s *Set) leftOut(h classifier.Method) (HeadReport, error) {
-	fitted, left, err := classifier.LeaveOneOut(s.examples(), h, s.roots())
+	fitted, left, err := s.leftOutLogits(h)
 	if err != nil {
 		return HeadReport{}, err
 	}
@@ -56,4 +68,13 @@ func (s *Set) leftOut(h classifier.Method) (HeadReport, error) {
 	r.Estimate = &fitted.Estimate
 	r.Accuracy.Low, r.Accuracy.High = fitted.Estimate.Interval()
 	return r, nil
+}
+
+// leftOutLogits returns the logits of each photo, from a head trained without it. They are nil for a
+// photo that can't be left out, or is not in the sample that is left out.
+func (s *Set) leftOutLogits(h classifier.Method) (*classifier.Fitted, [][]float64, error) {
+	if s.stream != nil {
+		return s.stream.leftOutLogits(h)
+	}
+	return classifier.LeaveOneOut(s.examples(), h, s.roots())
 }

@@ -34,15 +34,14 @@ type nearPair struct {
 // nearDuplicates returns the groups of near-duplicates: first the groups with several labels, then
 // by decreasing cosine.
 func (s *Set) nearDuplicates(ctx context.Context) ([]NearDuplicates, error) {
-	examples := make([]classifier.Example, len(s.Units))
-	for i, x := range s.Units {
-		examples[i].Unit = x
-	}
-	pairs, err := pairsByDistance(ctx, examples)
+	pairs, err := s.pairsByDistance(ctx)
 	if err != nil {
 		return nil, err
 	}
-	all := s.group(append(pairs, s.pairsByHash()...))
+	all, err := s.group(ctx, append(pairs, s.pairsByHash()...))
+	if err != nil {
+		return nil, err
+	}
 	slices.SortStableFunc(all, func(a, b NearDuplicates) int {
 		if several := a.Labels > 1; several != (b.Labels > 1) {
 			if several {
@@ -60,7 +59,14 @@ const pairBlock = 2048
 
 // pairsByDistance compares all embeddings with each other, in pairs of blocks on all cores. The pairs
 // that it returns connect all near-duplicates.
-func pairsByDistance(ctx context.Context, examples []classifier.Example) ([]nearPair, error) {
+func (s *Set) pairsByDistance(ctx context.Context) ([]nearPair, error) {
+	if s.stream != nil {
+		return s.stream.pairsByDistance(ctx)
+	}
+	examples := make([]classifier.Example, len(s.Units))
+	for i, x := range s.Units {
+		examples[i].Unit = x
+	}
 	limit := classifier.NearDuplicateDistance(examples)
 	blocks := slices.Collect(slices.Chunk(examples, pairBlock))
 	found := make([][][2]int, len(blocks)*len(blocks))
@@ -108,7 +114,7 @@ func (s *Set) pairsByHash() (pairs []nearPair) {
 
 // group joins pairs that share photos, and returns the groups in the order of their first
 // photos.
-func (s *Set) group(pairs []nearPair) []NearDuplicates {
+func (s *Set) group(ctx context.Context, pairs []nearPair) ([]NearDuplicates, error) {
 	groups := newGroups(len(s.Labels))
 	for _, p := range pairs {
 		groups.join(p.a, p.b)
@@ -132,43 +138,73 @@ func (s *Set) group(pairs []nearPair) []NearDuplicates {
 	}
 	all := []NearDuplicates{}
 	for _, root := range order {
-		all = append(all, s.nearDuplicatesOf(rows[root], inGroup[root]))
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		g, err := s.nearDuplicatesOf(rows[root], inGroup[root])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, g)
 	}
-	return all
+	return all, nil
 }
 
 // nearDuplicatesOf describes a group of photos that pairs connect.
-func (s *Set) nearDuplicatesOf(rows []int, pairs []nearPair) (g NearDuplicates) {
+func (s *Set) nearDuplicatesOf(rows []int, pairs []nearPair) (g NearDuplicates, err error) {
 	labels := make(map[int]bool)
 	for _, row := range rows {
 		g.Photos = append(g.Photos, s.photoRef(row))
 		labels[s.Labels[row]] = true
 	}
 	g.Labels = len(labels)
-	cosine, near := 0.0, false
+	near := false
 	for _, p := range pairs {
-		cosine = max(cosine, floats.Dot(s.Units[p.a], s.Units[p.b]))
 		g.SameHash, near = g.SameHash || p.sameHash, near || !p.sameHash
 	}
-	if near { // another pair of the group may be closer than those that connect it
-		cosine = s.largestCosine(rows, cosine)
-	}
-	g.Cosine = math.Round(cosine*1e9) / 1e9 // further digits differ between processors
-	return g
-}
-
-// largestCosine returns the largest cosine of two of the rows, and at least v. It stops when no larger
-// one is possible.
-func (s *Set) largestCosine(rows []int, v float64) float64 {
-	for i, a := range rows {
-		for _, b := range rows[:i] {
-			if v > 1-1e-10 {
-				return v
+	cosine := 0.0
+	if near { // any two photos of the group may be closer than those that connect it
+		cosine, err = s.largestCosine(rows, rows, cosine)
+	} else {
+		for _, p := range pairs {
+			if cosine, err = s.largestCosine([]int{p.a}, []int{p.b}, cosine); err != nil {
+				break
 			}
-			v = max(v, floats.Dot(s.Units[a], s.Units[b]))
 		}
 	}
-	return v
+	g.Cosine = math.Round(cosine*1e9) / 1e9 // further digits differ between processors
+	return g, err
+}
+
+// largestCosine returns v or the largest cosine of two different rows of a and b, if that is larger. It
+// has two blocks in memory, and stops when no larger cosine is possible.
+func (s *Set) largestCosine(a, b []int, v float64) (float64, error) {
+	for own := range slices.Chunk(a, pairBlock) {
+		for others := range slices.Chunk(b, pairBlock) {
+			if others[0] > own[len(own)-1] && len(a) > 1 {
+				break // a and b are the same, ascending rows
+			}
+			x, err := s.pick(own)
+			if err != nil {
+				return v, err
+			}
+			y, err := s.pick(others)
+			if err != nil {
+				return v, err
+			}
+			for i := range x {
+				for j := range y {
+					if own[i] == others[j] {
+						continue
+					}
+					if v = max(v, floats.Dot(x[i].Unit, y[j].Unit)); v > 1-1e-10 {
+						return v, nil
+					}
+				}
+			}
+		}
+	}
+	return v, nil
 }
 
 // groups is a union-find structure over row numbers.

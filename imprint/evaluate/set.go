@@ -33,6 +33,8 @@ type Set struct {
 	Photos  []Photo        // the files that the embeddings were made from; nil if unknown
 	Hashes  []uint64       // dataset.Hash of each photo; 0 or nil if unknown
 	Devices map[string]int // number of embeddings by device; nil if unknown
+
+	stream *Stream // reads the embeddings if they are not in Units; else nil
 }
 
 // A Photo identifies the file that an embedding was made from.
@@ -100,6 +102,18 @@ func (s *Set) examples() []classifier.Example {
 		}
 	}
 	return examples
+}
+
+// pick returns the examples of the given rows, without bursts.
+func (s *Set) pick(rows []int) ([]classifier.Example, error) {
+	if s.stream != nil {
+		return s.stream.pick(rows)
+	}
+	examples := make([]classifier.Example, len(rows))
+	for k, row := range rows {
+		examples[k] = s.example(row, s.Labels[row])
+	}
+	return examples, nil
 }
 
 func (s *Set) example(row, class int) classifier.Example {

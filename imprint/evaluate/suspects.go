@@ -166,12 +166,16 @@ func (p *pairLeaveOut) without(i, j int) (margin float64, answer int) {
 // residualMatrix returns M = λ(K + λI)⁻¹ − 1·1ᵀ/n, where K has the inner products of the rows'
 // unit vectors after subtracting their mean.
 func (s *Set) residualMatrix(rows []int) (*mat.SymDense, error) {
-	n, dim := len(rows), len(s.Units[0])
+	examples, err := s.pick(rows)
+	if err != nil {
+		return nil, err
+	}
+	n, dim := len(rows), len(examples[0].Unit)
 	x := mat.NewDense(n, dim, nil)
 	mean := make([]float64, dim)
-	for i, row := range rows {
-		x.SetRow(i, s.Units[row])
-		for j, v := range s.Units[row] {
+	for i, e := range examples {
+		x.SetRow(i, e.Unit)
+		for j, v := range e.Unit {
 			mean[j] += v / float64(n)
 		}
 	}
