@@ -1,12 +1,15 @@
 package embeddings
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/imprintkit/imprint/classifier"
 )
@@ -79,17 +82,20 @@ func (s *Set) Class(row int) int {
 	return low
 }
 
-// Read returns the examples of rows from ≤ i < to, which must be of one class.
+// Read returns the examples of rows from ≤ i < to.
 func (s *Set) Read(u *Units, from, to int) ([]classifier.Example, error) {
 	raw := make([]byte, (to-from)*s.Size)
 	if _, err := s.file.ReadAt(raw, int64(from)*int64(s.Size)); err != nil {
 		return nil, fmt.Errorf("read rows %d to %d of %s: %w", from, to, s.file.Name(), err)
 	}
 	examples, values := make([]classifier.Example, to-from), make([]float64, (to-from)*u.dim)
-	label := s.Classes[s.Class(from)]
+	class := s.Class(from)
 	for i := range examples {
+		for from+i >= s.First[class+1] {
+			class++
+		}
 		unit := values[i*u.dim:][:u.dim:u.dim]
-		examples[i] = classifier.Example{Label: label, Unit: unit, Norm: u.engine.Unit(unit, raw[i*s.Size:][:s.Size])}
+		examples[i] = classifier.Example{Label: s.Classes[class], Unit: unit, Norm: u.engine.Unit(unit, raw[i*s.Size:][:s.Size])}
 	}
 	return examples, nil
 }
@@ -105,4 +111,32 @@ func (s *Set) Pick(u *Units, rows []int) ([]classifier.Example, error) {
 		examples = append(examples, e...)
 	}
 	return examples, nil
+}
+
+// Photos calls f with each photo of the set, in order.
+func (s *Set) Photos(f func(class int, sha256 string, hash uint64, path string)) error {
+	file, err := os.Open(s.path(photosFile))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	lines, row := bufio.NewScanner(file), 0
+	for ; lines.Scan(); row++ {
+		column := strings.SplitN(lines.Text(), "\t", 3)
+		if len(column) < 3 || row >= s.Rows() {
+			return fmt.Errorf("read %s: got line %q for row %d of %d", file.Name(), lines.Text(), row, s.Rows())
+		}
+		hash, err := strconv.ParseUint(column[1], 16, 64)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", file.Name(), err)
+		}
+		f(s.Class(row), column[0], hash, column[2])
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("read %s: %w", file.Name(), err)
+	}
+	if row < s.Rows() {
+		return fmt.Errorf("read %s: it has %d photos, want %d", file.Name(), row, s.Rows())
+	}
+	return nil
 }

@@ -85,7 +85,7 @@ func stream(ctx context.Context, p *place, o Options) (*classifier.Stream, error
 		return nil, err
 	}
 	defer os.RemoveAll(temp)
-	sumsFile, groupsFile := filepath.Join(temp, "sums"), filepath.Join(temp, "groups")
+	sumsFile := filepath.Join(temp, "sums")
 	shared := place{Dir: p.Dir, Threads: o.Threads}
 	_, err = run(ctx, o, func(s beam.Scope) {
 		ranges := beam.Reshuffle(s, beam.CreateList(s, rangesOf(p.set)))
@@ -102,20 +102,34 @@ func stream(ctx context.Context, p *place, o Options) (*classifier.Stream, error
 	if err := st.Totals.UnmarshalBinary(b); err != nil {
 		return nil, err
 	}
-	limit := st.Totals.NearDuplicateDistance()
-	_, err = run(ctx, o, func(s beam.Scope) {
-		tasks := beam.Reshuffle(s, beam.CreateList(s, pairTasks(p.set.Counts)))
-		pairs := beam.ParDo(s, &pairsFn{place: shared, Limit: limit}, tasks)
-		collect(s, groupsFile, beam.ParDo(s, &groupsFn{}, beam.GroupByKey(s, pairs)))
-	})
-	if err != nil {
-		return nil, fmt.Errorf("find near-duplicates in %s: %w", p.Dir, err)
-	}
-	if st.Bursts, err = readGroups(groupsFile); err != nil {
+	if st.Bursts, err = nearDuplicates(ctx, p, o, st.Totals.NearDuplicateDistance(), false); err != nil {
 		return nil, err
 	}
 	st.Read = func(rows []int) ([]classifier.Example, error) { return p.set.Pick(p.units, rows) }
 	return st, nil
+}
+
+// nearDuplicates returns the groups of rows that are near-duplicates: those of each class, or of all
+// classes together.
+func nearDuplicates(ctx context.Context, p *place, o Options, limit float64, together bool) ([][]int, error) {
+	temp, err := os.MkdirTemp(p.Dir, ".near-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(temp)
+	file, f := filepath.Join(temp, "groups"), &pairsFn{place: place{Dir: p.Dir, Threads: o.Threads}, Limit: limit, Together: together}
+	counts := p.set.Counts
+	if together {
+		counts = []int{p.set.Rows()}
+	}
+	_, err = run(ctx, o, func(s beam.Scope) {
+		pairs := beam.ParDo(s, f, beam.Reshuffle(s, beam.CreateList(s, pairTasks(counts))))
+		collect(s, file, beam.ParDo(s, &groupsFn{}, beam.GroupByKey(s, pairs)))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find near-duplicates in %s: %w", p.Dir, err)
+	}
+	return readGroups(file)
 }
 
 // readGroups reads groups of rows, and sorts them by their first row.
@@ -257,7 +271,8 @@ func pairTasks(counts []int) (tasks []pairTask) {
 // pairsFn finds near-duplicates among rows. It emits pairs of rows that connect them, by class.
 type pairsFn struct {
 	place
-	Limit float64 // the largest distance of near-duplicates
+	Limit    float64 // the largest distance of near-duplicates
+	Together bool    // all classes count as one
 }
 
 func (f *pairsFn) ProcessElement(_ context.Context, t pairTask, emit func(class int, pairs []byte)) error {
@@ -266,8 +281,11 @@ func (f *pairsFn) ProcessElement(_ context.Context, t pairTask, emit func(class 
 	}
 	defer take(f.engine.adding)()
 	for c := t.First; c < t.Last; c++ {
-		i, j := f.set.First[c]+t.I*block, f.set.First[c]+t.J*block
-		end := f.set.First[c+1]
+		first, end := f.set.First[c], f.set.First[c+1]
+		if f.Together {
+			first, end = 0, f.set.Rows()
+		}
+		i, j := first+t.I*block, first+t.J*block
 		if i == end { // an empty class
 			continue
 		}

@@ -1,5 +1,5 @@
-// Package pipeline embeds photos, and trains models on the embeddings, with Apache Beam. Start with
-// [Embed], then call [Fit] for the folder that it filled.
+// Package pipeline embeds photos, and trains and evaluates models on the embeddings, with Apache Beam.
+// Start with [Embed], then call [Fit] or [Evaluate] for the folder that it filled.
 //
 // All workers and the caller read and write the same folder. Only small elements pass through Beam: the
 // numbers of chunks and rows, exact sums, and the hashes of photos.
@@ -39,13 +39,17 @@ func init() {
 	register.DoFn1x1[sums, error](&saveFn{})
 	register.DoFn3x1[context.Context, pairTask, func(int, []byte), error](&pairsFn{})
 	register.DoFn3x1[int, func(*[]byte) bool, func(string), error](&groupsFn{})
+	register.DoFn2x1[queryTask, func(int, int), error](&correctFn{})
 	register.Combiner2[sums, rowRange](&sumsFn{})
 	register.Emitter1[string]()
 	register.Emitter2[int, []byte]()
+	register.Emitter2[int, int]()
 	register.Iter1[string]()
 	register.Iter1[[]byte]()
 	register.Function1x2(withKey)
+	register.Function2x1(sumLine)
 	beam.RegisterType(reflect.TypeFor[pairTask]())
+	beam.RegisterType(reflect.TypeFor[queryTask]())
 	beam.RegisterType(reflect.TypeFor[rowRange]())
 	beam.RegisterCoder(reflect.TypeFor[sums](), encodeSums, decodeSums)
 }

@@ -1,7 +1,9 @@
-// Imprint-beam embeds many photos with Apache Beam, and trains the same model on them as imprint add.
+// Imprint-beam embeds many photos with Apache Beam, trains the same model on them as imprint add, and
+// evaluates it as imprint eval does.
 //
 //	imprint-beam embed --out DIR PHOTOS...
 //	imprint-beam fit [--out DIR] DIR
+//	imprint-beam evaluate [--json] DIR
 //
 // Run "imprint-beam embed -h" for the flags.
 package main
@@ -35,6 +37,7 @@ const usage = `usage:
   imprint-beam embed --out DIR [FLAGS] PHOTOS...   embed photos into the folder DIR
   imprint-beam embed --out DIR --list FILE         the photos in a list of path, tab, label
   imprint-beam fit [--out MODEL] [FLAGS] DIR       train a model on the embeddings in DIR
+  imprint-beam evaluate [--json] [FLAGS] DIR       measure its accuracy, and find near-duplicates
 
 PHOTOS are folders with a subfolder for each label, tar files, or patterns such as 'photos/*/*.jpg'.
 `
@@ -60,8 +63,9 @@ func main() {
 // options are the flags of all commands. Beam adds its own.
 type options struct {
 	out, list, backbone, resize, head string
-	threads, chunk                    int
-	verbose                           bool
+	support                           string
+	threads, chunk, episodes          int
+	verbose, json                     bool
 }
 
 func command(ctx context.Context, args []string) error {
@@ -81,6 +85,9 @@ func command(ctx context.Context, args []string) error {
 	f.StringVar(&o.head, "head", string(classifier.Auto), "training `method`")
 	f.IntVar(&o.threads, "threads", 0, "maximum number of cores in one process (default: all)")
 	f.IntVar(&o.chunk, "chunk", embeddings.ChunkSize, "number of photos that a worker embeds at a time")
+	f.BoolVar(&o.json, "json", false, "evaluate: print everything as JSON")
+	f.StringVar(&o.support, "support", "1,5,10,20", "evaluate --json: train on `N` photos of each class, for each of these numbers")
+	f.IntVar(&o.episodes, "episodes", 10, "evaluate --json: repeat that `N` times, with other photos each time")
 	f.BoolVar(&o.verbose, "v", false, "print Beam's log")
 	f.Usage = func() {
 		fmt.Fprint(f.Output(), usage, "\nFlags, those of Beam included:\n")
@@ -109,6 +116,8 @@ func command(ctx context.Context, args []string) error {
 		return embed(ctx, o, f.Args(), run)
 	case "fit":
 		return fit(ctx, o, f.Args(), run)
+	case "evaluate":
+		return evaluateSet(ctx, os.Stdout, o, f.Args(), run)
 	}
 	return fmt.Errorf("%w: there is no command %q", errUsage, verb)
 }
