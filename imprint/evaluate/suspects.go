@@ -45,7 +45,7 @@ func (s *Set) labelSuspects(ctx context.Context) ([]LabelSuspect, error) {
 	if err != nil {
 		return nil, err
 	}
-	count := make([]int, len(s.Classes))
+	count := make([]int, len(p.zero))
 	for _, c := range p.class {
 		count[c]++
 	}
@@ -61,7 +61,7 @@ func (s *Set) labelSuspects(ctx context.Context) ([]LabelSuspect, error) {
 		if count[p.class[j]] < 2 { // the only photo of a class always looks like another class
 			continue
 		}
-		suspect := LabelSuspect{PhotoRef: s.photoRef(row), LooksLike: s.Classes[looks[j]]}
+		suspect := LabelSuspect{PhotoRef: s.photoRef(row), LooksLike: s.Classes[p.columns[looks[j]]]}
 		for i, c := range p.class {
 			if i == j || p.dependent(i, j) {
 				continue
@@ -105,11 +105,14 @@ func (s *Set) suspectRows() []int {
 //
 // Let T be the examples' classes as unit vectors, H·T the outputs, M = I − H, and E = M·T. If i and
 // j are left out, the outputs for i are Tᵢ − (Mⱼⱼ·Eᵢ − Mᵢⱼ·Eⱼ)/(Mᵢᵢ·Mⱼⱼ − Mᵢⱼ²).
+//
+// All outputs for a class without examples are 0, so that one of these classes stands for all.
 type pairLeaveOut struct {
-	class []int // class of each example
-	m     *mat.SymDense
-	e     [][]float64
-	zero  []float64
+	columns []int // the classes with examples and the first one without, as indexes into Set.Classes
+	class   []int // class of each example, as an index into columns
+	m       *mat.SymDense
+	e       [][]float64
+	zero    []float64
 }
 
 func (s *Set) newPairLeaveOut(ctx context.Context, rows []int) (*pairLeaveOut, error) {
@@ -117,15 +120,26 @@ func (s *Set) newPairLeaveOut(ctx context.Context, rows []int) (*pairLeaveOut, e
 	if err != nil {
 		return nil, err
 	}
-	p := &pairLeaveOut{class: make([]int, len(rows)), m: m, e: make([][]float64, len(rows)), zero: make([]float64, len(s.Classes))}
-	for i, row := range rows {
-		p.class[i] = s.Labels[row]
+	p := &pairLeaveOut{class: make([]int, len(rows)), m: m, e: make([][]float64, len(rows))}
+	used := make([]bool, len(s.Classes))
+	for _, row := range rows {
+		used[s.Labels[row]] = true
 	}
+	first := slices.Index(used, false)
+	for c := range used {
+		if used[c] || c == first {
+			p.columns = append(p.columns, c)
+		}
+	}
+	for i, row := range rows {
+		p.class[i], _ = slices.BinarySearch(p.columns, s.Labels[row])
+	}
+	p.zero = make([]float64, len(p.columns))
 	for i := range rows {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		p.e[i] = make([]float64, len(s.Classes))
+		p.e[i] = make([]float64, len(p.columns))
 		for j, c := range p.class {
 			p.e[i][c] += m.At(i, j)
 		}

@@ -74,6 +74,16 @@ func outputs(s *Set, row int, without ...int) []float64 {
 func TestLabelSuspectsByRefit(t *testing.T) {
 	s := cloud(1, 3, 7, 5, 0.5)
 	s.Labels[2], s.Labels[17] = 1, 0 // wrong labels
+	compareWithRefit(t, s)
+	s.Classes = []string{"a", "none", "b", "none either", "c"}
+	for row, c := range s.Labels {
+		s.Labels[row] = 2 * c
+	}
+	compareWithRefit(t, s)
+}
+
+func compareWithRefit(t *testing.T, s *Set) {
+	t.Helper()
 	got, err := s.labelSuspects(context.Background())
 	if err != nil {
 		t.Fatal(err)
