@@ -3,6 +3,7 @@ package pipeline
 import (
 	"archive/tar"
 	"bytes"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -19,8 +20,14 @@ import (
 	"github.com/imprintkit/imprint/integrations/beam/embeddings"
 )
 
-// TestMain sets up Beam.
+// TestMain sets up Beam. In a worker process of a test, it works and ends.
 func TestMain(m *testing.M) {
+	if worker := WorkerArguments(os.Args[1:]); worker != nil {
+		if err := flag.CommandLine.Parse(worker); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(2)
+		}
+	}
 	beam.Init()
 	*jobopts.EnvironmentType = "loopback" // functions run in this process
 	slog.SetDefault(slog.New(slog.DiscardHandler))

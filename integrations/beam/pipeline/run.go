@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"runtime"
 	"slices"
@@ -62,14 +63,8 @@ func run(ctx context.Context, o Options, build func(beam.Scope)) (map[string]int
 		if attempt > 0 && o.Retry != nil {
 			o.Retry(attempt, failed[attempt-1])
 		}
-		p, s := beam.NewPipelineWithRoot()
-		build(s)
-		result, err := beam.Run(ctx, cmp.Or(o.Runner, "prism"), p)
+		counters, err := runOnce(ctx, cmp.Or(o.Runner, "prism"), build)
 		if err == nil {
-			counters := make(map[string]int64)
-			for _, c := range result.Metrics().AllMetrics().Counters() {
-				counters[c.Name()] += c.Result()
-			}
 			return counters, nil
 		}
 		failed = append(failed, err)
@@ -78,6 +73,30 @@ func run(ctx context.Context, o Options, build func(beam.Scope)) (map[string]int
 		}
 	}
 	return nil, errors.Join(failed...)
+}
+
+func runOnce(ctx context.Context, runner string, build func(beam.Scope)) (map[string]int64, error) {
+	watched, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop, err := watchWorkers(cancel)
+	if err != nil {
+		return nil, fmt.Errorf("watch the worker processes: %w", err)
+	}
+	defer stop()
+	p, s := beam.NewPipelineWithRoot()
+	build(s)
+	result, err := beam.Run(watched, runner, p)
+	if err != nil {
+		if cause := context.Cause(watched); errors.Is(cause, errWorkerEnded) {
+			err = cause
+		}
+		return nil, err
+	}
+	counters := make(map[string]int64)
+	for _, c := range result.Metrics().AllMetrics().Counters() {
+		counters[c.Name()] += c.Result()
+	}
+	return counters, nil
 }
 
 // engines holds the engines of this process, so that all functions in it share the weights. They live
@@ -124,7 +143,8 @@ func take(slots chan struct{}) (free func()) {
 }
 
 // WorkerArguments returns the flags for Beam's worker if a runner started this process with
-// --environment_type=PROCESS, else nil. Such a runner passes only the worker's name and one address.
+// --environment_type=PROCESS, else nil. Such a runner passes only the worker's name and one address. The
+// command that runs the pipeline notices from then on when this process ends.
 func WorkerArguments(args []string) []string {
 	var id, endpoint string
 	for _, a := range args {
@@ -138,6 +158,7 @@ func WorkerArguments(args []string) []string {
 	if id == "" || endpoint == "" {
 		return nil
 	}
+	connect()
 	return []string{"--worker", "--id=" + id, "--logging_endpoint=" + endpoint, "--control_endpoint=" + endpoint}
 }
 
