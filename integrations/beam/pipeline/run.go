@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
@@ -30,6 +31,7 @@ type Options struct {
 	Attempts int                            // how often a pipeline that fails runs; 0 means 3
 	Progress func(done, total int)          // called about once a second, if not nil
 	Retry    func(attempt int, cause error) // called before a pipeline runs again, if not nil
+	patience time.Duration                  // with a worker process that ended; 0 means endedFor
 }
 
 // Beam finds functions and types by name, in worker processes too, so it must know them before main.
@@ -63,7 +65,7 @@ func run(ctx context.Context, o Options, build func(beam.Scope)) (map[string]int
 		if attempt > 0 && o.Retry != nil {
 			o.Retry(attempt, failed[attempt-1])
 		}
-		counters, err := runOnce(ctx, cmp.Or(o.Runner, "prism"), build)
+		counters, err := runOnce(ctx, o, build)
 		if err == nil {
 			return counters, nil
 		}
@@ -75,17 +77,17 @@ func run(ctx context.Context, o Options, build func(beam.Scope)) (map[string]int
 	return nil, errors.Join(failed...)
 }
 
-func runOnce(ctx context.Context, runner string, build func(beam.Scope)) (map[string]int64, error) {
+func runOnce(ctx context.Context, o Options, build func(beam.Scope)) (map[string]int64, error) {
 	watched, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop, err := watchWorkers(cancel)
+	stop, err := watchWorkers(cancel, cmp.Or(o.patience, endedFor))
 	if err != nil {
 		return nil, fmt.Errorf("watch the worker processes: %w", err)
 	}
 	defer stop()
 	p, s := beam.NewPipelineWithRoot()
 	build(s)
-	result, err := beam.Run(watched, runner, p)
+	result, err := beam.Run(watched, cmp.Or(o.Runner, "prism"), p)
 	if err != nil {
 		if cause := context.Cause(watched); errors.Is(cause, errWorkerEnded) {
 			err = cause

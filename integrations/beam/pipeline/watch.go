@@ -20,15 +20,15 @@ var errWorkerEnded = errors.New("a worker process ended before the pipeline")
 const (
 	// socketVariable is the environment variable with the path of the socket of watchWorkers.
 	socketVariable = "IMPRINT_BEAM_SOCKET"
-	// endedFor is how long a pipeline may go on after a worker process has ended. Prism ends them when
+	// endedFor is the default of how long a pipeline may go on after a worker process has ended. Prism ends them when
 	// the pipeline has ended, and the result takes a moment.
 	endedFor = 15 * time.Second
 )
 
 // watchWorkers calls cancel if a worker process that Prism started ends and the pipeline goes on. Prism
 // 2.77.0 sometimes waits forever then. Workers connect to a socket, which the system closes for them,
-// however they end. The caller must call stop when the pipeline has ended.
-func watchWorkers(cancel context.CancelCauseFunc) (stop func(), err error) {
+// however they end. cancel is called after patience. The caller must call stop when the pipeline has ended.
+func watchWorkers(cancel context.CancelCauseFunc, patience time.Duration) (stop func(), err error) {
 	if !strings.EqualFold(*jobopts.EnvironmentType, "PROCESS") {
 		return func() {}, nil
 	}
@@ -58,7 +58,7 @@ func watchWorkers(cancel context.CancelCauseFunc) (stop func(), err error) {
 		case <-ended:
 			select {
 			case <-stopped:
-			case <-time.After(endedFor):
+			case <-time.After(patience):
 				cancel(errWorkerEnded)
 			}
 		}
