@@ -129,14 +129,15 @@ func eachClosePair(examples []Example, limit float64, f func(i, j int)) {
 // packForDistance returns the first dim rounded values of each example, and their squared lengths.
 func packForDistance(examples []Example, dim int) (*panels[int32], []int64) {
 	p := newPanels[int32](len(examples), (dim+1)/2)
-	squares, row := make([]int64, len(examples)), make([]int16, dim)
+	squares, rows, all := make([]int64, len(examples)), make([][]int16, len(examples)), make([]int16, len(examples)*dim)
 	for i, e := range examples {
-		setFeatures(row, e.Unit[:dim])
-		for _, v := range row {
+		rows[i] = all[i*dim:][:dim]
+		setFeatures(rows[i], e.Unit[:dim])
+		for _, v := range rows[i] {
 			squares[i] += int64(v) * int64(v)
 		}
-		setPairs(p, i, row)
 	}
+	setPairs(p, rows)
 	return p, squares
 }
 

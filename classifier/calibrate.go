@@ -69,8 +69,14 @@ func (t *training) calibrate(m Method, leftOut [][]float64, total int) calibrati
 			high = middle
 		}
 	}
-	best := high
-	return calibration{factor(best), uncalibrated / factor(best), all.logLoss(factor(best)) / float64(total)}
+	best := factor(high)
+	c := calibration{scale: best, temperature: uncalibrated / best}
+	if t.coarse {
+		c.logLoss = all.logLoss(best) / float64(total)
+	} else {
+		c.logLoss = loss(high) / float64(total)
+	}
+	return c
 }
 
 // relativeOutputs holds the outputs for left-out examples, minus the largest output for each.

@@ -60,22 +60,31 @@ func innerOfFeatures(x, y []int16) float64 {
 // those of rows of length 1 fit in 32 bits.
 func gramOfFeatures(x [][]int16, dim int) lower {
 	p := newPanels[int32](len(x), (dim+1)/2)
-	for i, row := range x {
-		setPairs(p, i, row)
-	}
+	setPairs(p, x)
 	g := newLower(len(x))
 	g.addIntegers(p, 1)
 	return g
 }
 
-// setPairs sets vector i of p to row, with two values in each element.
-func setPairs(p *panels[int32], i int, row []int16) {
-	at, step := p.groups[i/p.width][i%p.width:], p.width
-	for k := range len(row) / 2 {
-		at[k*step] = int32(row[2*k+1])<<16 | int32(uint16(row[2*k]))
-	}
-	if n := len(row); n%2 == 1 {
-		at[n/2*step] = int32(uint16(row[n-1]))
+// setPairs sets the vectors of p to rows, with two values in each element.
+func setPairs(p *panels[int32], rows [][]int16) {
+	const some = 16 // values whose elements are in few lines of the cache
+	for first := 0; first < len(rows); first += p.width {
+		group, part := p.groups[first/p.width], rows[first:min(first+p.width, len(rows))]
+		for k := 0; k < len(part[0]); k += some {
+			out := group[k/2*p.width:]
+			for j, row := range part {
+				row = row[k:min(k+some, len(row))]
+				at := j
+				for ; len(row) > 1; row = row[2:] {
+					out[at] = int32(row[1])<<16 | int32(uint16(row[0]))
+					at += p.width
+				}
+				if len(row) > 0 {
+					out[at] = int32(uint16(row[0]))
+				}
+			}
+		}
 	}
 }
 

@@ -48,9 +48,8 @@ func axpy(f float64, x, y []float64) {
 
 // subtract sets dst to a − b.
 func subtract(dst, a, b []float64) {
-	for j, v := range a {
-		dst[j] = v - b[j]
-	}
+	copy(dst, a)
+	axpy(-1, b[:len(a)], dst)
 }
 
 func newTable(rows, columns int) [][]float64 {

@@ -22,6 +22,14 @@ var expTable = func() (table [expSteps]float64) {
 	return table
 }()
 
+// reciprocals holds 1/i at odd indexes i. Dividing in log would take most of its time.
+var reciprocals = func() (table [24]float64) {
+	for i := 1; i < len(table); i += 2 {
+		table[i] = 1 / float64(i)
+	}
+	return table
+}()
+
 // exp returns e^x.
 func exp(x float64) float64 {
 	switch {
@@ -64,8 +72,8 @@ func log(x float64) float64 {
 	s := (f - 1) / (f + 1)
 	z := float64(s * s)
 	sum := 0.0
-	for i := 23; i > 0; i -= 2 {
-		sum = 1/float64(i) + float64(sum*z)
+	for i := len(reciprocals) - 1; i > 0; i -= 2 {
+		sum = reciprocals[i] + float64(sum*z)
 	}
 	return float64(float64(e)*math.Ln2) + float64(2*float64(s*sum))
 }
