@@ -159,6 +159,9 @@ func (b *scatterBatch) add(x []int16, s lower) {
 
 // flush adds the products of the examples to s and empties the batch.
 func (b *scatterBatch) flush(s lower) {
+	if b.count == 0 {
+		return
+	}
 	p := *b.pairs
 	p.n = (b.count + 1) / 2
 	s.addIntegers(&p, b.sign)

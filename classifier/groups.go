@@ -9,18 +9,18 @@ type knownGroups struct {
 }
 
 // A margin is a range of distances of near-duplicates for which the groups of a class are the same:
-// from low, the largest distance that has joined two groups, up to high. All examples in different
-// groups are at least high apart.
-type margin struct{ low, high float64 }
+// from Low, the largest distance that has joined two groups, up to High. All examples in different
+// groups are at least High apart.
+type margin struct{ Low, High float64 }
 
-// marginWidth is the factor from the distance of near-duplicates to the largest high of a margin. The
+// marginWidth is the factor from the distance of near-duplicates to the largest High of a margin. The
 // distance changes by less than that while few examples are added to many.
 const marginWidth = 1.02
 
 // holds reports whether the groups hold for a distance. The distances in m are not exact.
 func (m margin) holds(limit float64) bool {
 	const rounding = 1e-9
-	return m.low*(1+rounding) <= limit && limit < m.high*(1-rounding)
+	return m.Low*(1+rounding) <= limit && limit < m.High*(1-rounding)
 }
 
 // join joins the near-duplicates of the class from examples[first] on.
@@ -32,13 +32,13 @@ func (k *knownGroups) join(sets disjointSets, examples []Example, first int, lim
 		if sets.root(first+i) == sets.root(first+j) {
 			return
 		}
-		switch d := distanceUpTo(a, b, m.high); {
-		case d >= m.high && d > limit: // limit is 0 if all photos are identical
+		switch d := distanceUpTo(a, b, m.High); {
+		case d >= m.High && d > limit: // limit is 0 if all photos are identical
 		case within(a, b, limit):
 			sets.join(first+i, first+j)
-			m.low = max(m.low, d)
+			m.Low = max(m.Low, d)
 		default:
-			m.high = d
+			m.High = d
 		}
 	}
 	var fresh []int
@@ -63,8 +63,8 @@ func (k *knownGroups) join(sets disjointSets, examples []Example, first int, lim
 			}
 		}
 	} else {
-		m = margin{high: limit * marginWidth}
-		eachClosePair(examples[first:], m.high, compare)
+		m = margin{High: limit * marginWidth}
+		eachClosePair(examples[first:], m.High, compare)
 	}
 	k.margins[label] = m
 }

@@ -15,6 +15,7 @@ type Memory struct {
 	total []float64                // sum of the unit vectors
 	plain featureMemory
 	roots featureMemory
+	used  *featureMemory // by the last call; nil if it took no sums
 	// bursts holds the bursts of the examples of the current call, and margins is that of
 	// knownGroups.
 	bursts  [][]int
@@ -67,14 +68,18 @@ func (m *Memory) forget() {
 	*m = Memory{}
 }
 
+// restart prepares m for examples of dim values.
+func (m *Memory) restart(dim int) {
+	*m = Memory{known: make(map[*float64]*remembered), total: make([]float64, dim), margins: make(map[string]margin)}
+}
+
 // update remembers examples instead of those of the last call, groups them into bursts, and returns
 // them sorted.
 func (m *Memory) update(examples []Example) []Example {
 	if len(m.total) != len(examples[0].Unit) {
-		m.forget()
-		m.margins = make(map[string]margin)
-		m.known, m.total = make(map[*float64]*remembered), make([]float64, len(examples[0].Unit))
+		m.restart(len(examples[0].Unit))
 	}
+	m.used = nil
 	still := make([]bool, len(m.list))
 	var fresh []*remembered
 	for _, e := range examples {
@@ -128,23 +133,33 @@ func merge[T any](a, b []T, compare func(a, b T) int) []T {
 
 // A featureMemory keeps the rounded features of the examples of the last call and their sums.
 type featureMemory struct {
-	rows     map[*float64]featureRow // by the address of the unit vector
-	sums     map[string][]float64    // of the features of each class
-	products lower                   // Σ x·xᵀ
+	rows     map[*float64]*featureRow // by the address of the unit vector
+	sums     map[string][]float64     // of the features of each class
+	products lower                    // Σ x·xᵀ
 	calls    int
 }
 
 type featureRow struct {
 	label string
-	x     []int16
-	call  int // the last call with this example
+	unit  []float64
+	x     []int16 // nil until needed, if the sums were restored
+	call  int     // the last call with this example
+}
+
+// features returns the rounded features.
+func (r *featureRow) features(sqrt bool, root []float64) []int16 {
+	if r.x == nil {
+		r.x = make([]int16, len(r.unit))
+		roundFeatures(r.x, r.unit, sqrt, root)
+	}
+	return r.x
 }
 
 // set sets the features of t, their sums in each class and t.products. The rows and the products
 // belong to f.
 func (f *featureMemory) set(t *training) {
 	if f.rows == nil {
-		f.rows, f.sums, f.products = make(map[*float64]featureRow), make(map[string][]float64), newLower(t.dim)
+		f.rows, f.sums, f.products = make(map[*float64]*featureRow), make(map[string][]float64), newLower(t.dim)
 	}
 	f.calls++
 	added, removed := newScatterBatch(t.dim), newScatterBatch(t.dim)
@@ -155,22 +170,21 @@ func (f *featureMemory) set(t *training) {
 		row, ok := f.rows[at]
 		switch {
 		case !ok:
-			row.x = make([]int16, t.dim)
-			roundFeatures(row.x, e.Unit, t.sqrt, root)
-			added.add(row.x, f.products)
+			row = &featureRow{unit: e.Unit}
+			f.rows[at] = row
+			added.add(row.features(t.sqrt, root), f.products)
 			f.add(e.Label, row.x, 1)
 		case row.label != e.Label:
-			f.add(row.label, row.x, -1)
+			f.add(row.label, row.features(t.sqrt, root), -1)
 			f.add(e.Label, row.x, 1)
 		}
 		row.label, row.call = e.Label, f.calls
-		f.rows[at] = row
-		t.x[i] = row.x
+		t.known[i] = row
 	}
 	added.flush(f.products)
 	for at, row := range f.rows {
 		if row.call != f.calls {
-			f.add(row.label, row.x, -1)
+			f.add(row.label, row.features(t.sqrt, root), -1)
 			removed.add(row.x, f.products)
 			delete(f.rows, at)
 		}
@@ -206,6 +220,6 @@ func (m *Memory) training(examples []Example, sqrt bool) (*training, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.bursts = m.bursts
+	t.bursts, m.used = m.bursts, f
 	return t, nil
 }

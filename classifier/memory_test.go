@@ -1,6 +1,7 @@
 package classifier
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -89,6 +90,16 @@ func TestMemoryFitsLikeFit(t *testing.T) {
 			t.Errorf("%s, %s: got another head: %+v, %v, want %+v", name, method, got, err, want)
 		}
 	}
+	restore := func() {
+		b, err := m.MarshalBinary()
+		m = Memory{}
+		if err == nil {
+			err = m.Restore(now, b)
+		}
+		if err != nil || len(m.list) != len(now) {
+			t.Errorf("restored %d of %d examples: %v", len(m.list), len(now), err)
+		}
+	}
 	methods := []Method{Ridge, LDA, Auto, Mean, MeanRidgeLDA}
 	for n := range 4 * len(steps) {
 		s := steps[n%len(steps)]
@@ -97,9 +108,46 @@ func TestMemoryFitsLikeFit(t *testing.T) {
 		}
 		s.change()
 		check(s.name, now, methods[n%len(methods)], n%3 > 0)
+		if n%4 == 1 && len(m.list) > 0 {
+			restore()
+		}
 	}
 	check("few", now[:50], Ridge, false)
 	check("many again", now, Ridge, false)
+}
+
+func TestRestoreFails(t *testing.T) {
+	var m Memory
+	if b, err := m.MarshalBinary(); b != nil || err != nil {
+		t.Errorf("got %d bytes for nothing, %v", len(b), err)
+	}
+	examples := gridClusters(6, 5, 600, 600)
+	if _, err := m.Fit(examples, Ridge, false); err != nil {
+		t.Fatal(err)
+	}
+	b, err := m.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	renamed := slices.Clone(examples)
+	renamed[7].Label = "z"
+	for name, tt := range map[string]struct {
+		examples []Example
+		b        []byte
+	}{
+		"nothing": {examples, nil}, "half": {examples, b[:len(b)/2]}, "other number": {examples[1:], b}, "few": {examples[:9], b},
+		"no examples": {nil, b}, "other size": {gridClusters(6, 6, 600, 600), b}, "other class": {renamed, b},
+	} {
+		if err := m.Restore(tt.examples, tt.b); !errors.Is(err, ErrShape) {
+			t.Errorf("%s: got error %v, want %v", name, err, ErrShape)
+		}
+		if got, err := m.MarshalBinary(); got != nil || err != nil {
+			t.Errorf("%s: got %d bytes after a failure, %v", name, len(got), err)
+		}
+	}
+	if err := m.Restore(examples, b); err != nil {
+		t.Error(err)
+	}
 }
 
 // equalFits reports whether a and b are equal in all bits that Reject uses or users see.

@@ -18,15 +18,17 @@ type training struct {
 	dim       int
 	n         int // number of examples trained on
 	labels    []string
-	count     []int       // number of examples in each class
-	class     []int       // class of each example
-	fine      [][]float64 // features of each example, of length 1; nil if they are rounded
-	x         [][]int16   // rounded features, as multiples of featureStep; nil if they are fine
-	norm      []float64   // length of each embedding before normalization
-	classMean [][]float64 // mean of the features in each class
-	mean      []float64   // mean of all features
-	bursts    [][]int     // examples that are left out together
-	indexes   []int       // index of each example in the caller's slice; nil without subsampling
+	count     []int         // number of examples in each class
+	class     []int         // class of each example
+	fine      [][]float64   // features of each example, of length 1; nil if they are rounded
+	x         [][]int16     // rounded features, as multiples of featureStep; nil if they are fine or known
+	known     []*featureRow // rounded features from a Memory; nil without one
+	root      []float64     // scratch memory for features
+	norm      []float64     // length of each embedding before normalization
+	classMean [][]float64   // mean of the features in each class
+	mean      []float64     // mean of all features
+	bursts    [][]int       // examples that are left out together
+	indexes   []int         // index of each example in the caller's slice; nil without subsampling
 
 	// A training with sums instead of examples has only the examples of bursts that are left out.
 	// excluded is the number of examples that can't be left out.
@@ -81,7 +83,7 @@ func prepare(examples []Example, sqrt bool, memory *featureMemory) (*training, e
 			axpy(1, t.fine[i], t.classMean[t.class[i]])
 		}
 	case memory != nil:
-		t.x = make([][]int16, len(examples))
+		t.known = make([]*featureRow, len(examples))
 		memory.set(t)
 	default:
 		t.round()
@@ -116,6 +118,17 @@ func (t *training) round() {
 	}
 }
 
+// features returns the rounded features of example i.
+func (t *training) features(i int) []int16 {
+	if t.known == nil {
+		return t.x[i]
+	}
+	if t.root == nil {
+		t.root = make([]float64, t.dim)
+	}
+	return t.known[i].features(t.sqrt, t.root)
+}
+
 // row sets dst to the features of example i and returns dst.
 func (t *training) row(i int, dst []float64) []float64 {
 	dst = dst[:t.dim]
@@ -124,7 +137,7 @@ func (t *training) row(i int, dst []float64) []float64 {
 		return dst
 	}
 	clear(dst)
-	addFeatures(1, t.x[i], dst)
+	addFeatures(1, t.features(i), dst)
 	return dst
 }
 
@@ -133,7 +146,7 @@ func (t *training) rows() [][]float64 {
 	if t.fine != nil {
 		return t.fine
 	}
-	rows := newTable(len(t.x), t.dim)
+	rows := newTable(len(t.class), t.dim)
 	for i := range rows {
 		t.row(i, rows[i])
 	}
@@ -242,7 +255,7 @@ func (t *training) inner(i, j int) float64 {
 	case t.fine != nil:
 		return dot(t.fine[i], t.fine[j])
 	}
-	return innerOfFeatures(t.x[i], t.x[j])
+	return innerOfFeatures(t.features(i), t.features(j))
 }
 
 // dual reports whether solving one equation per example takes less work than solving one

@@ -23,14 +23,16 @@ func (w *Workspace) commit(ctx context.Context, plan func(*store.State) error) (
 	}
 	defer lock.Release()
 	w.store.Sweep()
-	now, damaged, err := w.store.Load()
+	now, damaged, err := w.store.Reload(w.state)
 	if err != nil {
 		return err
 	}
 	var before store.State
 	if now != nil {
 		before = *now
-		err = w.sameKind(now)
+		if err = w.sameKind(now); err == nil {
+			w.memory.restore(w, now)
+		}
 	} else {
 		defer func() {
 			if err != nil {
@@ -67,6 +69,7 @@ func (w *Workspace) commit(ctx context.Context, plan func(*store.State) error) (
 		return err
 	}
 	w.store.DropModels(&before, now)
+	w.memory.write(w, now)
 	w.state, w.head = now, head
 	return nil
 }

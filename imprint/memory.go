@@ -22,6 +22,8 @@ type memory struct {
 	of     *backbone.Backbone // computed the embeddings
 	photos map[store.Digest]rememberedPhoto
 	sums   classifier.Memory
+	fitted *store.State // for which sums was last used
+	saved  bool         // whether this process has written sums to the disk
 }
 
 type rememberedPhoto struct {
@@ -36,6 +38,7 @@ func (m *memory) fit(w *Workspace, s *store.State) (*classifier.Fitted, []classi
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	method, roots := s.Settings.Method(), w.roots(s.Settings)
+	m.fitted = s
 	if len(s.Positives())*w.backbone.Dim() > maxRemembered {
 		m.of, m.photos, m.sums = nil, nil, classifier.Memory{}
 		units := w.unitsOf(s.Positives())
@@ -64,4 +67,32 @@ func (m *memory) units(w *Workspace, examples []store.Example) []classifier.Exam
 		m.photos[e.Photo] = p
 		return p.unit, p.norm
 	})
+}
+
+// restore reads the sums for s from the disk, unless m has any. The next change then takes less time
+// in a new process.
+func (m *memory) restore(w *Workspace, s *store.State) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if m.of != nil || !refOf(w.backbone).Same(s.Backbone) || len(s.Positives())*w.backbone.Dim() > maxRemembered {
+		return
+	}
+	if b := w.store.ReadSums(s.Sum()); b != nil {
+		// If the sums are of another format, training computes them.
+		_ = m.sums.Restore(m.units(w, s.Positives()), b)
+	}
+}
+
+// write writes the sums for s to the disk, unless this process has already written any. Later changes
+// in the same process do not need them.
+func (m *memory) write(w *Workspace, s *store.State) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if m.saved || m.fitted != s {
+		return
+	}
+	m.saved, m.fitted = true, nil
+	if b, err := m.sums.MarshalBinary(); err == nil && b != nil {
+		_ = w.store.WriteSums(s.Sum(), b) // without the file, the next process takes longer
+	}
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -91,6 +93,10 @@ func TestMemoryChangesNoModel(t *testing.T) {
 			w = openWorkspace(t, dir, Options{Reuse: s})
 			return add(1)()
 		}},
+		{"reopen", func() error {
+			w = openWorkspace(t, dir, o)
+			return add(1)()
+		}},
 	}
 	check := func(name string) {
 		t.Helper()
@@ -101,6 +107,9 @@ func TestMemoryChangesNoModel(t *testing.T) {
 		}
 		if !bytes.Equal(readModel(t, w), want) {
 			t.Errorf("%s: got another model than from all photos", name)
+		}
+		if w.state.Generation == full.state.Generation && !reflect.DeepEqual(w.state, full.state) {
+			t.Errorf("%s: the state in memory is not that on the disk", name)
 		}
 	}
 	if err := add(1200)(); err != nil {
@@ -117,5 +126,74 @@ func TestMemoryChangesNoModel(t *testing.T) {
 	}
 	if len(w.memory.photos) < 1000 {
 		t.Errorf("the memory has %d photos, want more than 1000", len(w.memory.photos))
+	}
+}
+
+// TestSumsOnDisk adds a photo in a new process that finds a file of sums. The sums in the file are
+// wrong, so the model is wrong if and only if they are used.
+func TestSumsOnDisk(t *testing.T) {
+	ctx, r := t.Context(), rand.New(rand.NewPCG(5, 6))
+	dir, o := newWorkspace(t)
+	w := openWorkspace(t, dir, o)
+	labels := []string{"a", "bb"}
+	if _, err := w.AddObservations(ctx, inventedObservations(w, r, labels, 1200)); err != nil {
+		t.Fatal(err)
+	}
+	own := w.store.ReadSums(w.state.Sum())
+	if own == nil {
+		t.Fatal("no sums after the first change")
+	}
+	var other classifier.Memory
+	units := w.unitsOf(w.state.Positives())
+	for i := range units {
+		units[i].Unit = append(append([]float64(nil), units[i].Unit[1:]...), units[i].Unit[0])
+	}
+	if _, err := other.Fit(units, classifier.Auto, true); err != nil {
+		t.Fatal(err)
+	}
+	wrong, err := other.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name  string
+		write func(w *Workspace) error
+		used  bool
+	}{
+		{"wrong", func(w *Workspace) error { return w.store.WriteSums(w.state.Sum(), wrong) }, true},
+		{"of another state", func(w *Workspace) error { return w.store.WriteSums(store.Digest{1}, wrong) }, false},
+		{"of another format", func(w *Workspace) error { return w.store.WriteSums(w.state.Sum(), wrong[:len(wrong)/2]) }, false},
+		{"damaged", func(w *Workspace) error {
+			if err := w.store.WriteSums(w.state.Sum(), wrong); err != nil {
+				return err
+			}
+			path := w.store.Path(store.SumsFile)
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			b[len(b)/2]++
+			return os.WriteFile(path, b, 0o644)
+		}, false},
+		{"missing", func(w *Workspace) error { return os.Remove(w.store.Path(store.SumsFile)) }, false},
+	} {
+		w := openWorkspace(t, dir, Options{Existing: true})
+		if err := tt.write(w); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.AddObservations(ctx, inventedObservations(w, r, labels, 1)); err != nil {
+			t.Fatal(err)
+		}
+		full := openWorkspace(t, dir, Options{Existing: true})
+		want, _, err := full.build(full.state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if used := !bytes.Equal(readModel(t, w), want); used != tt.used {
+			t.Errorf("%s: used %v, want %v", tt.name, used, tt.used)
+		}
+		if w.store.ReadSums(w.state.Sum()) == nil {
+			t.Errorf("%s: no sums for the next process", tt.name)
+		}
 	}
 }

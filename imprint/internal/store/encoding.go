@@ -55,8 +55,8 @@ func (s *State) Encode(limit int) ([]byte, error) {
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(head)))
 	b = append(b, head...)
 	s.withRaw(func(e *Example, _ int) { b = append(b, e.Raw...) })
-	sum := sha256.Sum256(b)
-	return append(b, sum[:]...), nil
+	s.sum = sha256.Sum256(b)
+	return append(b, s.sum[:]...), nil
 }
 
 // withRaw calls f for each example with an embedding in the state file, in file order, and with the
@@ -99,7 +99,7 @@ func Decode(b []byte) (*State, error) {
 	if n > uint64(len(body)-start) {
 		return bad("its header is longer than the file")
 	}
-	s := new(State)
+	s := &State{sum: Digest(b[len(body):])}
 	if err := unmarshal(body[start:start+int(n)], s); err != nil {
 		return bad("%v", err)
 	}

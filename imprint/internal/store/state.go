@@ -27,6 +27,18 @@ type State struct {
 	Written    *Written    `json:",omitempty"` // nil except in the TPU layout
 	Examples   []Example   // sorted by ByLabel
 	History    []Change    `json:",omitempty"` // newest last
+
+	sum Digest // the checksum of the state file that Decode read or Encode returned
+}
+
+// Sum returns the checksum of the state file that s was read from or written to.
+func (s *State) Sum() Digest { return s.sum }
+
+// copy returns a copy of s that can be changed without changing s.
+func (s *State) copy() *State {
+	c := *s
+	c.Examples, c.History = slices.Clone(s.Examples), slices.Clone(s.History)
+	return &c
 }
 
 // A HeadRecord is a classifier.Fitted without the head itself, which is in the model.
