@@ -46,8 +46,9 @@ func (s *step[T]) eliminate(x, c, y []T, n int, d []T) {
 			continue
 		}
 		s.fill(s.tile, c[i:], y, n)
+		o, t := out[i*w:][:len(part)], s.tile[:len(part)] // for the compiler to leave out bounds checks
 		for k, v := range part {
-			out[i*w+k] = v - s.tile[k]
+			o[k] = v - t[k]
 		}
 	}
 	if d == nil {
@@ -59,41 +60,62 @@ func (s *step[T]) eliminate(x, c, y []T, n int, d []T) {
 	}
 }
 
+// groupsAtOnce is the number of groups of panels that are eliminated together. They fit in the
+// second-level cache, so that the panels they are multiplied with are read less often.
+const groupsAtOnce = 4
+
 // cholesky returns the Cholesky factor of the symmetric matrix l.
 func (l lower) cholesky() (*factor[float64], error) {
 	n := len(l)
 	f := &factor[float64]{rows: newPanels[float64](n, n)}
 	w, s := f.rows.width, newStep(f.rows)
-	for at, panel := range f.rows.groups {
-		first, last := at*w, min((at+1)*w, n) // columns of the block
-		below := make([]float64, (n-last)*w)
-		for under, group := range f.rows.groups[at:] {
-			x := group[first*w : last*w]
-			rows := l[first+under*w : min(first+(under+1)*w, n)]
-			for r, row := range rows {
-				for c, v := range row[first:min(last, len(row))] {
-					x[c*w+r] = v
+	groups := len(f.rows.groups)
+	below := make([]float64, max(groups-1, 0)*(2*n-groups*w)/2*w)
+	for at := range groups {
+		size := max(n-(at+1)*w, 0) * w
+		f.columns, below = append(f.columns, below[:size:size]), below[size:]
+	}
+	for from := 0; from < groups; from += groupsAtOnce {
+		to := min(from+groupsAtOnce, groups)
+		for at := range to {
+			for row := max(at, from); row < to; row++ {
+				if err := block(f, l, row, at, s); err != nil {
+					return nil, err
 				}
 			}
-			if under > 0 {
-				s.eliminate(x, panel, group, first, f.inverses[at])
-				for r := range rows {
-					out := below[((under-1)*w+r)*w:][:w]
-					for c := range out {
-						out[c] = x[c*w+r]
-					}
-				}
-				continue
-			}
-			s.eliminate(x, panel, group, first, nil)
-			if bad := factorBlock(x, w, last-first); bad >= 0 {
-				return nil, fmt.Errorf("%w: matrix of %d rows is not positive definite at row %d", ErrExamples, n, first+bad)
-			}
-			f.inverses = append(f.inverses, invertBlock(x, w, last-first))
 		}
-		f.columns = append(f.columns, below)
 	}
 	return f, nil
+}
+
+// block computes the block of L in a row and a column of blocks, from l and the blocks to the left and
+// above.
+func block(f *factor[float64], l lower, row, column int, s *step[float64]) error {
+	n, w := f.rows.n, f.rows.width
+	first, last := column*w, min((column+1)*w, n)
+	group, panel := f.rows.groups[row], f.rows.groups[column]
+	x := group[first*w : last*w]
+	for r, v := range l[row*w : min((row+1)*w, n)] {
+		for c, v := range v[first:min(last, len(v))] {
+			x[c*w+r] = v
+		}
+	}
+	if row == column {
+		s.eliminate(x, panel, group, first, nil)
+		if bad := factorBlock(x, w, last-first); bad >= 0 {
+			return fmt.Errorf("%w: matrix of %d rows is not positive definite at row %d", ErrExamples, n, first+bad)
+		}
+		f.inverses = append(f.inverses, invertBlock(x, w, last-first))
+		return nil
+	}
+	s.eliminate(x, panel, group, first, f.inverses[column])
+	for r := range min((row+1)*w, n) - row*w {
+		out := f.columns[column][((row-column-1)*w+r)*w:][:w]
+		for c := range out {
+			out[c] = x[c*w+r]
+		}
+	}
+	return nil
 }
 
 // factorBlock replaces the lower triangle of n rows of a block with its Cholesky factor, and
