@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -8,6 +9,7 @@ import (
 	chromeinput "github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/imprintkit/imprint/imprint/serve/region"
 )
@@ -61,8 +63,45 @@ func TestPageRegions(t *testing.T) {
 	v.screenshot("regions-phone")
 	v.run(emulation.ClearDeviceMetricsOverride())
 
-	v.run(chromedp.Click("#regions .quiet"), chromedp.WaitVisible("#ask"), chromedp.Click("#ask-yes"), chromedp.WaitNotVisible("#states"))
+	v.changesSettings(s, name)
+}
+
+// changesSettings changes the settings of the only region by keyboard, gives it the name of another
+// one and then a free name, and removes it.
+func (v visitor) changesSettings(s *testServer, name string) {
+	v.t.Helper()
+	s.do("PUT", "/v1/regions/gate", `{"box":[0,0,0.1,0.1]}`, 200, nil)
+	v.sees("#regions", "gate")
+	form := `#regions li:first-child form`
+	v.run(chromedp.Focus("#regions li:first-child .quiet"), chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible(form))
+	var focused string
+	v.run(chromedp.Evaluate("document.activeElement.labels[0].textContent", &focused))
+	if focused != "Name" {
+		v.t.Errorf("got focus on %q, want the name", focused)
+	}
+	v.seesNames()
+	v.screenshot("region-settings")
+	v.run(chromedp.SetValue(form+" input", "gate"), chromedp.KeyEvent(kb.Enter))
+	v.sees(form+" .bad", `two regions are named "gate"`)
+	for i, value := range []string{"door", "5", "80", "20", "0.5"} {
+		v.run(chromedp.SetValue(fmt.Sprintf("%s label:nth-child(%d) input", form, i+1), value))
+	}
+	v.run(chromedp.Click(form + " .strong"))
+	r := s.awaitRegion("door", func(r RegionStatus) bool { return r.Name == "door" && r.State.Label == "cone" })
+	if r.Answers != 5 || r.MinScore != 0.8 || r.Hysteresis != 0.2 || r.Motion != 0.005 || r.Box[2] != 0.4 {
+		v.t.Errorf("got region %+v", r.Region)
+	}
+	if old, _ := s.region(name); old.Name != "" {
+		v.t.Errorf("the region is still there under its old name: %+v", old)
+	}
+	v.run(chromedp.Click("#add-region"), chromedp.WaitVisible("#ask"), chromedp.SendKeys("#ask-text", "gate"), chromedp.Click("#ask-yes"))
+	v.sees("#notice", "There is a region gate already.")
+	for _, name := range []string{"door", "gate"} {
+		button := fmt.Sprintf(`[aria-label="Settings of region %s"]`, name)
+		v.run(chromedp.Click("button"+button), chromedp.Click("form"+button+" .quiet"), chromedp.WaitVisible("#ask"), chromedp.Click("#ask-yes"), chromedp.WaitNotPresent("button"+button))
+	}
+	v.run(chromedp.WaitNotVisible("#states"))
 	if regions, _ := s.Regions(); len(regions.Regions) > 0 {
-		t.Errorf("got regions %+v", regions)
+		v.t.Errorf("got regions %+v", regions)
 	}
 }

@@ -11,10 +11,11 @@ func (s *Server) getRegions(w http.ResponseWriter, r *http.Request) error {
 	return s.respondJSON(w, http.StatusOK, list)
 }
 
-// putRegion adds or changes a region. Settings that the body leaves out stay as they are, or get
+// putRegion adds, changes or renames a region. Settings that the body leaves out stay as they are, or get
 // their defaults.
 func (s *Server) putRegion(w http.ResponseWriter, r *http.Request) error {
 	var q struct {
+		Name       *string     `json:"name"`
 		Box        *region.Box `json:"box"`
 		Answers    *int        `json:"answers"`
 		MinScore   *float64    `json:"min_score"`
@@ -25,6 +26,7 @@ func (s *Server) putRegion(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	err := s.ChangeRegion(r.PathValue("name"), func(v *region.Region) {
+		set(&v.Name, q.Name)
 		set(&v.Box, q.Box)
 		set(&v.Answers, q.Answers)
 		set(&v.MinScore, q.MinScore)

@@ -127,7 +127,7 @@ func newRegions(dir string, s *Server) (*regions, error) {
 }
 
 // put adds a region, or changes the one of this name. change gets a copy of the region, or a new one
-// with the default rules and no box.
+// with the default rules and no box. It can rename a region that exists.
 func (g *regions) put(name string, change func(*region.Region)) error {
 	g.saving.Lock()
 	defer g.saving.Unlock()
@@ -137,18 +137,24 @@ func (g *regions) put(name string, change func(*region.Region)) error {
 		r = w.Region
 	}
 	change(&r)
-	if r.Name = name; w != nil && w.Region == r {
+	switch {
+	case w == nil && r.Name != name:
+		return fmt.Errorf("rename region %q: %w", name, ErrNoRegion)
+	case w != nil && w.Region == r:
 		return nil
+	}
+	next := w
+	if w == nil || r.Name != name {
+		next = &watched{name: r.Name}
 	}
 	list := slices.Clone(g.list)
 	if w == nil {
-		w = &watched{name: name}
-		list = append(list, w)
+		list = append(list, next)
 	}
 	plain := make([]region.Region, len(list))
 	for i, other := range list {
-		if plain[i] = other.Region; other == w {
-			plain[i] = r
+		if plain[i] = other.Region; other == w || other == next {
+			list[i], plain[i] = next, r
 		}
 	}
 	if err := g.save(plain); err != nil {
@@ -156,12 +162,17 @@ func (g *regions) put(name string, change func(*region.Region)) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if w.Box != r.Box {
+	if w != nil && next != w { // renamed
 		g.drop(w)
-		w.seen = nil
+		*next = *w
+		next.name = r.Name
 	}
-	w.Region = r
-	w.tracker.Restart()
+	if next.Box != r.Box {
+		g.drop(next)
+		next.seen = nil
+	}
+	next.Region = r
+	next.tracker.Restart()
 	slices.SortFunc(list, func(a, b *watched) int { return cmp.Compare(a.Name, b.Name) })
 	g.list, g.turn = list, 0
 	g.show()
@@ -428,8 +439,8 @@ func (s *Server) Labels() []string {
 }
 
 // ChangeRegion adds a region, or changes the one with this name. change gets a copy of the region,
-// or of a new one without a box. The change is durable. ChangeRegion fails with region.ErrRegion if
-// the region can't be used.
+// or of a new one without a box. It can rename a region that exists. The change is durable.
+// ChangeRegion fails with region.ErrRegion if the region can't be used or another one has its name.
 func (s *Server) ChangeRegion(name string, change func(*region.Region)) error {
 	return s.regions.put(name, change)
 }

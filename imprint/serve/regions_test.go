@@ -159,6 +159,35 @@ func TestRegionStill(t *testing.T) {
 	s.awaitState("all", "a")
 }
 
+// TestRenameRegion renames a region, which keeps its settings and its state.
+func TestRenameRegion(t *testing.T) {
+	config := testConfig{dir: t.TempDir(), options: Options{RegionRate: 1000}}
+	s := start(t, config)
+	config.workspace.Backbone = s.workspace.options.Backbone
+	s.do("PUT", "/v1/regions/door", `{"box":[0,0,0.5,1],"name":"gate"}`, 404, nil)
+	s.do("PUT", "/v1/regions/door", `{"box":[0,0,0.5,1],"min_score":0.5}`, 200, nil)
+	s.do("PUT", "/v1/regions/hall", `{"box":[0.5,0,1,1]}`, 200, nil)
+	s.teach("a", 2)
+	before := s.awaitState("door", "a")
+	for _, refused := range []string{`{"name":"hall"}`, `{"name":""}`, `{"name":"a\u0000"}`, `{"name":"gate","box":[0,0,1.01,1]}`} {
+		s.do("PUT", "/v1/regions/door", refused, 400, nil)
+	}
+	s.do("PUT", "/v1/regions/door", `{"name":"gate","answers":1}`, 200, nil)
+	s.do("PUT", "/v1/regions/door", `{"answers":2}`, 400, nil) // a new region without a box
+	gate := s.awaitRegion("gate", func(r RegionStatus) bool { return r.Frames.Answered > before.Frames.Answered })
+	if gate.State.Region != "gate" || gate.State.Label != "a" || gate.State.Changes < before.State.Changes {
+		t.Errorf("got state %+v, before %+v", gate.State, before.State)
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	s = start(t, config)
+	list, _ := s.Regions()
+	if len(list.Regions) != 2 || list.Regions[0].Region != gate.Region || gate.Answers != 1 || gate.MinScore != 0.5 || list.Regions[1].Name != "hall" {
+		t.Errorf("after a restart: got %+v", list)
+	}
+}
+
 // TestRegionsTakeTurns checks the order in which the device gets pictures: nobody comes twice
 // before the others have had their turn.
 func TestRegionsTakeTurns(t *testing.T) {

@@ -2,6 +2,7 @@
 import { ask } from "./api.js";
 import { lay, put } from "./boxes.js";
 import { make, question } from "./classes.js";
+import { settingsOf } from "./settings.js";
 
 const step = 0.01; // how far an arrow key moves an edge
 const least = 0.02; // smallest width and height
@@ -14,6 +15,7 @@ export class Regions {
     this.views = new Map();
     add.addEventListener("click", () => this.act(async () => {
       const name = await question("Name of the region, such as door", "Add", "");
+      if (this.views.has(name)) throw new Error(`There is a region ${name} already.`);
       if (name) await ask("PUT", this.path(name), { box: [0.3, 0.3, 0.7, 0.7] });
     }));
     new ResizeObserver(() => lay(layer, picture)).observe(picture);
@@ -55,10 +57,16 @@ export class Regions {
     const box = make("button", { type: "button", className: "part" }, title);
     box.ariaLabel = `Region ${name}`;
     box.setAttribute("aria-description", "Arrow keys move it, with Shift they resize it");
-    const remove = make("button", { type: "button", className: "quiet", textContent: "Remove", ariaLabel: `Remove region ${name}`, onclick: () => this.act(async () => {
-      if (await question(`Remove the region ${name}?`, "Remove")) await ask("DELETE", this.path(name));
-    }) });
-    const row = make("li", { className: "row" }, make("strong", { textContent: name }), state, remove);
+    const settings = settingsOf(name, {
+      save: async (settings) => {
+        this.show((await ask("PUT", this.path(name), settings)).regions);
+        if (settings.name !== name) this.views.get(settings.name)?.row.querySelector("button").focus();
+      },
+      remove: () => this.act(async () => {
+        if (await question(`Remove the region ${name}?`, "Remove")) await ask("DELETE", this.path(name));
+      }),
+    });
+    const row = make("li", {}, make("div", { className: "row" }, make("strong", { textContent: name }), state, settings.button), settings.form);
     // change moves the box, or only its right and bottom edges, and saves it a little later.
     const change = (dx, dy, resize) => {
       const between = (v, low, high) => Math.min(Math.max(v, low), high);
@@ -100,6 +108,7 @@ export class Regions {
     const show = (r) => {
       const words = r.state.changes === 0 ? "…" : r.state.label || (r.state.known ? `unknown (last: ${r.state.known})` : "unknown");
       if (state.textContent !== words) state.textContent = words;
+      settings.show(r);
       title.textContent = `${name}: ${words}`;
       if (timer || grip) return; // the server has not heard of the last change yet
       edges = r.box;
