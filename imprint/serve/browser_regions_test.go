@@ -80,6 +80,7 @@ func (v visitor) changesSettings(s *testServer, name string) {
 		v.t.Errorf("got focus on %q, want the name", focused)
 	}
 	v.seesNames()
+	v.run(chromedp.ScrollIntoView(form + " .strong"))
 	v.screenshot("region-settings")
 	v.run(chromedp.SetValue(form+" input", "gate"), chromedp.KeyEvent(kb.Enter))
 	v.sees(form+" .bad", `two regions are named "gate"`)

@@ -57,7 +57,9 @@ type doubt struct {
 func newDoubts(s *Server) (d *doubts, err error) {
 	d = &doubts{server: s, waiting: make(chan doubt, 1)}
 	if s.options.KeepDoubtful != "" {
-		d.queue, err = doubtful.Open(s.options.KeepDoubtful)
+		if d.queue, err = doubtful.Open(s.options.KeepDoubtful); err == nil && d.queue.Damaged() > 0 {
+			s.log.Warn("deleted damaged doubtful pictures", "pictures", d.queue.Damaged(), "folder", s.options.KeepDoubtful)
+		}
 	}
 	return d, err
 }
@@ -80,22 +82,24 @@ func isDoubtful(r predict.Result) bool {
 	return len(r.Top) > 0 && r.Embedding != nil && (r.Unknown || r.Score < doubtScore)
 }
 
-// run keeps offered pictures until ctx ends.
+// run keeps offered pictures until ctx ends. It logs an error once until a picture can be kept again.
 func (d *doubts) run(ctx context.Context) {
-	for {
+	for logged := ""; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case o := <-d.waiting:
 			kept, err := d.keep(o)
 			result := "duplicate"
-			if kept {
-				result = "kept"
+			switch {
+			case kept:
+				result, logged = "kept", ""
 				d.publish()
-			}
-			if err != nil {
-				result = "failed"
-				d.server.log.Error("can't keep a doubtful picture", "error", err)
+			case err != nil:
+				if result = "failed"; err.Error() != logged {
+					d.server.log.Error("can't keep a doubtful picture", "error", err)
+				}
+				logged = err.Error()
 			}
 			d.server.metrics.doubted(result)
 			sleep(ctx, doubtPeriod)
@@ -157,10 +161,11 @@ func (s *Server) doubtGroup(number uint64) (doubtful.Group, error) {
 	return s.doubts.queue.Group(number)
 }
 
-// settle removes the pictures of a group from the queue unless err is not nil.
-func (s *Server) settle(g doubtful.Group, err error) {
-	if err == nil {
-		s.doubts.queue.Remove(g.Pictures)
+// settle removes the pictures of a group from the queue unless *err is not nil. It sets *err if that
+// fails.
+func (s *Server) settle(g doubtful.Group, err *error) {
+	if *err == nil {
+		*err = s.doubts.queue.Remove(g.Pictures)
 		s.doubts.publish()
 	}
 }
@@ -175,7 +180,7 @@ func (s *Server) LabelDoubtful(ctx context.Context, group uint64, label string) 
 	if err != nil {
 		return Changed{}, err
 	}
-	defer func() { s.settle(g, err) }()
+	defer s.settle(g, &err)
 	var photos []observed
 	var skipped []imprint.Skipped
 	for _, p := range g.Pictures {
@@ -208,7 +213,7 @@ func (s *Server) RejectDoubtful(ctx context.Context, group uint64) (c Changed, e
 	if err != nil {
 		return Changed{}, err
 	}
-	defer func() { s.settle(g, err) }()
+	defer s.settle(g, &err)
 	return s.act(ctx, "reject", "", func(ws *imprint.Workspace) (string, error) {
 		var items []dataset.Item
 		for _, p := range g.Pictures {
@@ -242,6 +247,8 @@ func (s *Server) DropDoubtful(group uint64) (Changed, error) {
 	if err != nil {
 		return Changed{}, err
 	}
-	s.settle(g, nil)
+	if s.settle(g, &err); err != nil {
+		return Changed{}, err
+	}
 	return Changed{Generation: s.live.Generation(), Sentence: "dropped " + count(len(g.Pictures), "photo")}, nil
 }

@@ -3,6 +3,7 @@ package doubtful
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -162,6 +163,7 @@ func TestOpenDamaged(t *testing.T) {
 		"short picture": func(path string) error { return os.Truncate(path+".picture", 1) },
 		"short note":    func(path string) error { return os.Truncate(path+".json", 10) },
 		"text":          func(path string) error { return os.WriteFile(path+".json", []byte("null"), 0o600) },
+		"large note":    func(path string) error { return os.Truncate(path+".json", maxNote+1) },
 	} {
 		dir := t.TempDir()
 		q := reopen(t, dir)
@@ -171,9 +173,14 @@ func TestOpenDamaged(t *testing.T) {
 		if err := damage(filepath.Join(dir, sum)); err != nil {
 			t.Fatal(err)
 		}
-		if again := reopen(t, dir); len(again.Groups()) != 1 {
-			t.Errorf("%s: got groups %s, want one", name, shape(again))
-		} else if !add(t, again, "a1", 3, "x", about(0, 0)) {
+		if err := os.WriteFile(filepath.Join(dir, unfinished), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		again := reopen(t, dir)
+		if files, err := os.ReadDir(dir); err != nil || len(files) != 2 || len(again.Groups()) != 1 || again.Damaged() != 1 {
+			t.Errorf("%s: got %d files, groups %s, %d damaged, %v, want 2 files of one picture", name, len(files), shape(again), again.Damaged(), err)
+		}
+		if !add(t, again, "a1", 3, "x", about(0, 0)) {
 			t.Errorf("%s: the picture can't be kept again", name)
 		}
 	}
@@ -183,7 +190,46 @@ func TestOpenDamaged(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(q.dir, sum+".picture"), []byte("zz"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := q.Read(sum); !errors.Is(err, ErrGone) {
-		t.Errorf("got error %v for a picture whose file was changed, want ErrGone", err)
+	if _, err := q.Read(sum); !errors.Is(err, ErrGone) || len(q.Groups()) > 0 {
+		t.Errorf("got error %v and groups %s for a picture whose file was changed, want ErrGone and none", err, shape(q))
+	}
+}
+
+// TestCannotDelete checks that a picture that can't be deleted stays in the queue. A folder in place of
+// the file can't be deleted by anyone.
+func TestCannotDelete(t *testing.T) {
+	q, err := open(t.TempDir(), limits{pictures: 1, bytes: 100, group: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(t, q, "a1", 1, "x", about(0, 0))
+	g := q.Groups()[0]
+	file := filepath.Join(q.dir, g.Pictures[0].SHA256+".json")
+	if err := errors.Join(os.Remove(file), os.MkdirAll(filepath.Join(file, "folder"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Remove(g.Pictures); err == nil || shape(q) != "a1 " {
+		t.Errorf("got error %v and groups %s, want an error and the picture", err, shape(q))
+	}
+	if kept, err := q.Add(Picture{}, "x", about(1, 0), func() ([]byte, error) { return []byte("b"), nil }); kept || err == nil {
+		t.Errorf("got %v, %v for a picture that does not fit", kept, err)
+	}
+	if _, err := Open(q.dir); err == nil {
+		t.Error("the folder was opened, though a damaged picture can't be deleted")
+	}
+}
+
+// TestGroupMean checks that a picture joins the group whose mean is most similar, not that of the most
+// similar picture: otherwise a chain of pictures joins two things.
+func TestGroupMean(t *testing.T) {
+	q := reopen(t, t.TempDir())
+	for i, angle := range []float64{0, 35, 70, 105} { // neighbors have a cosine of 0.82
+		sin, cos := math.Sincos(angle * math.Pi / 180)
+		if !add(t, q, fmt.Sprintf("a%d", i), i, "x", []float64{cos, sin}) {
+			t.Fatalf("picture %d was not kept", i)
+		}
+	}
+	if got := shape(q); got != "a2 a2 " {
+		t.Errorf("got groups %s, want two pairs", got)
 	}
 }
