@@ -46,6 +46,7 @@ type doubts struct {
 	queue   *doubtful.Queue // nil if they are not kept
 	server  *Server
 	waiting chan doubt // has room for one
+	period  time.Duration
 }
 
 // A doubt is a picture with a doubtful answer.
@@ -55,7 +56,7 @@ type doubt struct {
 }
 
 func newDoubts(s *Server) (d *doubts, err error) {
-	d = &doubts{server: s, waiting: make(chan doubt, 1)}
+	d = &doubts{server: s, waiting: make(chan doubt, 1), period: doubtPeriod}
 	if s.options.KeepDoubtful != "" {
 		if d.queue, err = doubtful.Open(s.options.KeepDoubtful); err == nil && d.queue.Damaged() > 0 {
 			s.log.Warn("deleted damaged doubtful pictures", "pictures", d.queue.Damaged(), "folder", s.options.KeepDoubtful)
@@ -102,7 +103,7 @@ func (d *doubts) run(ctx context.Context) {
 				logged = err.Error()
 			}
 			d.server.metrics.doubted(result)
-			sleep(ctx, doubtPeriod)
+			sleep(ctx, d.period)
 		}
 	}
 }

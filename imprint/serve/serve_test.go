@@ -113,6 +113,7 @@ type testConfig struct {
 	period    time.Duration // time between frames
 	timeouts  timeouts
 
+	anyRate     bool // compare doubtful pictures at any rate
 	anyBackbone bool // use the backbone in the options, not a tiny one for tests
 }
 
@@ -140,6 +141,9 @@ func start(t testing.TB, c testConfig) *testServer {
 	var err error
 	if s.Server, err = Open(ctx, c.dir, c.workspace, c.options); err != nil {
 		t.Fatal(err)
+	}
+	if c.anyRate {
+		s.doubts.period = 0
 	}
 	if c.timeouts != (timeouts{}) {
 		s.http.timeouts = c.timeouts
