@@ -91,6 +91,7 @@ var hints = []struct {
 	match func(error) bool
 	hint  string
 }{
+	{lostModel("regions.json"), "remove the file to start without regions, or restore it"},
 	{lostModel("backbone.tflite", "backbone-"), "name the model again with --backbone MODEL"},
 	{lostModel("template-", "twin-"), "name both models again with --compiled MODEL --uncompiled MODEL"},
 	{lostModel("detector-"), "copy the detector there again, or imprint retrain --detector MODEL"},

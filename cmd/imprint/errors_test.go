@@ -43,6 +43,7 @@ func TestStatusAndHint(t *testing.T) {
 		{tflite.ErrCorrupt, "run", exitData, "the file is truncated"},
 		{fmt.Errorf("%w: its checksum is wrong", imprint.ErrCorrupt), "list", exitData, ""},
 		{fmt.Errorf("read .imprint/state.1: %w: its checksum is wrong", imprint.ErrCorrupt), "list", exitData, "imprint doctor shows the damage"},
+		{fmt.Errorf("read regions from .imprint/regions.json: %w: EOF", imprint.ErrCorrupt), "serve", exitData, "remove the file to start without regions"},
 		{fmt.Errorf("%w: .imprint/backbone.tflite is missing", imprint.ErrCorrupt), "list", exitData, "name the model again with --backbone"},
 		{fmt.Errorf("%w: .imprint/template-0123.tflite is another", imprint.ErrCorrupt), "list", exitData, "name both models again"},
 		{fmt.Errorf("read .imprint/twin-0123.tflite: %w", imprint.ErrNoBackbone), "list", exitUser, "name both models again"},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 
@@ -44,6 +45,9 @@ func Load(path string) ([]Region, error) {
 	err = d.Decode(&f)
 	if f.Version > version {
 		return nil, fmt.Errorf("read regions from %s: %w", path, imprint.ErrVersion)
+	}
+	if _, end := d.Token(); err == nil && (f.Version != version || end != io.EOF) {
+		err = errors.New("its version or its end is missing")
 	}
 	if err == nil {
 		err = CheckAll(f.Regions)

@@ -159,6 +159,12 @@ func TestFile(t *testing.T) {
 		want    error
 	}{
 		{"", imprint.ErrCorrupt},
+		{strings.Repeat("\x00", 300), imprint.ErrCorrupt},
+		{"null", imprint.ErrCorrupt},
+		{`{"regions":[]}`, imprint.ErrCorrupt},
+		{`{"version":1,"regions":[]}}`, imprint.ErrCorrupt},
+		{`{"version":1,"regions":[`, imprint.ErrCorrupt},
+		{`{"version":1,"regions":[{"name":"a","box":[0,0,2,1],"answers":1}]}`, imprint.ErrCorrupt},
 		{`{"version":1,"regions":[{"name":"a"}]}`, imprint.ErrCorrupt},
 		{`{"version":1,"regions":[{"name":"a","box":[0,0,1]}]}`, imprint.ErrCorrupt},
 		{`{"version":1,"color":"red"}`, imprint.ErrCorrupt},
