@@ -186,12 +186,12 @@ func (s *Server) LabelDoubtful(ctx context.Context, group uint64, label string) 
 	var skipped []imprint.Skipped
 	for _, p := range g.Pictures {
 		content, err := s.doubts.queue.Read(p.SHA256)
-		if err != nil {
-			skipped = append(skipped, imprint.Skipped{Path: p.SHA256, Reason: err.Error()})
-			continue
+		var picture *picture
+		var result predict.Result
+		if err == nil {
+			picture, result, err = s.classifyPhoto(ctx, p.SHA256, content)
 		}
-		picture, result, err := s.classifyPhoto(ctx, p.SHA256, content)
-		if isUnreadable(err) {
+		if errors.Is(err, doubtful.ErrGone) || isUnreadable(err) {
 			skipped = append(skipped, imprint.Skipped{Path: p.SHA256, Reason: err.Error()})
 			continue
 		}
@@ -222,7 +222,10 @@ func (s *Server) RejectDoubtful(ctx context.Context, group uint64) (c Changed, e
 			if errors.Is(err, doubtful.ErrGone) {
 				continue
 			}
-			path, err := s.workspace.photos.keep(content)
+			var path string
+			if err == nil {
+				path, err = s.workspace.photos.keep(content)
+			}
 			if err != nil {
 				return "", err
 			}

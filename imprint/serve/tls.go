@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -153,10 +154,11 @@ func writeKey(file string, content []byte) error {
 	return os.Rename(f.Name(), file)
 }
 
-// checkKeyMode returns ErrKeyMode unless only the owner can read a file.
+// checkKeyMode returns ErrKeyMode unless only the owner can read a file. On Windows, which has access
+// lists instead of modes, it checks nothing.
 func checkKeyMode(file string) error {
 	info, err := os.Stat(file)
-	if err != nil {
+	if err != nil || runtime.GOOS == "windows" {
 		return err
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {

@@ -2,8 +2,11 @@
 import { ask } from "./api.js";
 import { make, question } from "./classes.js";
 
-const shown = 6; // pictures of a group
+const shown = 6; // pictures of a group, from its newest to its oldest
 const page = 3; // groups; the next appear as these are settled
+
+// spread chooses pictures over all of a group: neighbors are often of one moment and say little about the others.
+const spread = (pictures) => (pictures.length <= shown ? pictures : Array.from({ length: shown }, (_, i) => pictures[Math.floor(i * (pictures.length - 1) / (shown - 1))]));
 
 export class Doubtful {
   // section holds a title and a list, and labels() returns the trained classes.
@@ -68,7 +71,7 @@ export class Doubtful {
     });
     button("None of the classes", () => ({ action: "negative" }));
     button("Drop", () => ({ action: "drop" }));
-    const pictures = g.pictures.slice(0, shown).map((p) =>
+    const pictures = spread(g.pictures).map((p) =>
       make("img", { alt: "", loading: "lazy", src: `/v1/doubtful/${p.sha256}/thumbnail.jpg`, title: `${p.label} ${Math.round(p.score * 100)} %, ${new Date(p.captured).toLocaleString()}` }));
     return make("li", { className: "card" }, make("p", { className: "count", textContent: n }), make("div", { className: "photos" }, ...pictures), make("div", { className: "choices" }, ...buttons));
   }
