@@ -63,10 +63,16 @@ func TestDoubtfulStudy(t *testing.T) {
 		s.random.Shuffle(len(files), func(i, j int) { files[i], files[j] = files[j], files[i] })
 		s.folders[c.Name()] = files
 		s.heldOut = min(len(files)/2, 100)
+		var form []string
 		for _, file := range files[s.heldOut : s.heldOut+*studyTrain] {
-			if c.Name() != *studyNew {
-				s.do("POST", "/v1/examples?label="+c.Name(), string(s.read(file)), 200, nil)
-			}
+			form = append(form, file, string(s.read(file)))
+		}
+		contentType, body := photoForm(t, form...)
+		if c.Name() == *studyNew {
+			continue
+		}
+		if status, answer := s.sendForm("/v1/examples?label="+c.Name(), contentType, body); status != 200 {
+			t.Fatalf("train %s: got status %d: %s", c.Name(), status, answer)
 		}
 	}
 	start := time.Now()

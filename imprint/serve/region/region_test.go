@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/internal/crashtest"
 )
 
 func TestParse(t *testing.T) {
@@ -185,5 +187,46 @@ func TestFile(t *testing.T) {
 	}
 	if err := CheckAll(make([]Region, Max+1)); !errors.Is(err, ErrRegion) {
 		t.Errorf("got error %v", err)
+	}
+}
+
+// TestPowerLoss loads the files that power loss leaves behind on a disk that ignores syncs. They must hold
+// a list that was saved, or be refused.
+func TestPowerLoss(t *testing.T) {
+	dir := t.TempDir()
+	rec, err := crashtest.NewRecorder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rec.Close()
+	lists := [][]Region{nil}
+	for i, name := range []string{"a", "b", strings.Repeat("long", 15)} {
+		lists = append(lists, append(slices.Clone(lists[i]), New(name, Box{0, 0, 1, 1})))
+		if err := errors.Join(Save(Path(dir), lists[i+1]), rec.Acknowledge()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h, err := rec.History()
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded, refused := 0, 0
+	for state := range h.States(50) {
+		at := t.TempDir()
+		if err := state.Write(at); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Load(Path(at))
+		switch {
+		case errors.Is(err, imprint.ErrCorrupt):
+			refused++
+		case err == nil && slices.ContainsFunc(lists, func(l []Region) bool { return slices.Equal(l, got) }):
+			loaded++
+		default:
+			t.Errorf("%s: got %+v, %v", state.Name, got, err)
+		}
+	}
+	if loaded == 0 || refused == 0 {
+		t.Errorf("%d files were loaded and %d refused, want both", loaded, refused)
 	}
 }
