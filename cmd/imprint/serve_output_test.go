@@ -68,7 +68,7 @@ func newServe(t testing.TB, flags ...string) *serveProcess {
 	}
 	s.cmd = s.command(append([]string{"serve", "--socket", s.socket}, flags...)...)
 	s.cmd.Stderr = &s.stderr
-	s.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	s.client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", s.socket)
 	}}}
 	return s
@@ -97,7 +97,7 @@ func (s *serveProcess) start(t testing.TB) {
 	}
 	t.Cleanup(func() { s.cmd.Process.Kill(); s.cmd.Wait() })
 	t.Cleanup(s.client.CloseIdleConnections)
-	systemd.SetReadDeadline(time.Now().Add(30 * time.Second))
+	systemd.SetReadDeadline(time.Now().Add(time.Minute))
 	message := make([]byte, 100)
 	n, err := systemd.Read(message)
 	if err != nil || !strings.HasPrefix(string(message[:n]), "READY=1") {
@@ -236,11 +236,7 @@ func TestLineQueue(t *testing.T) {
 	defer stuck.Close()
 	q = newLineQueue(stuck, false)
 	fmt.Fprintln(q, "nobody reads this")
-	start := time.Now()
 	q.Close()
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("Close took %v", took)
-	}
 }
 
 // TestPrintable checks that control characters, which a file name may contain, are escaped.

@@ -31,6 +31,8 @@ const (
 	stormLabels  = 3
 	stormPhotos  = 60 // for each label
 	stormWorkers = 4  // for each of TCP and the socket
+
+	stormPatience = 5 * time.Minute // how long a client waits for a response
 )
 
 // TestStorm runs imprint serve and uses everything at once: it trains, undoes, reloads, classifies
@@ -102,7 +104,7 @@ func newStorm(t *testing.T, closed bool, flags ...string) *storm {
 	if _, err := unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, 4096); err != nil { // soon full
 		t.Fatal(err)
 	}
-	s.client.Timeout = time.Minute
+	s.client.Timeout = stormPatience
 	s.cmd.Stdout, s.cmd.Stderr = w, w
 	s.cmd.Env = append(s.cmd.Env, "GORACE=log_path="+filepath.Join(s.races, "race"))
 	s.start(t)
@@ -125,7 +127,7 @@ func newStorm(t *testing.T, closed bool, flags ...string) *storm {
 // run sends every request once, and then all requests at the same time. postsFrames is set if
 // clients post frames.
 func (s *storm) run(duration time.Duration, postsFrames bool) {
-	tcp := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	tcp := &http.Client{Timeout: stormPatience, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "tcp", s.tcp)
 	}}}
 	defer s.client.CloseIdleConnections()

@@ -81,17 +81,22 @@ func TestWaitingConnections(t *testing.T) {
 		}
 		defer conns[i].Close()
 	}
-	time.Sleep(longWait + time.Second) // the server accepts later than the client connects
-	used := bufio.NewReader(conns[0])
-	for range 2 {
-		conns[0].SetDeadline(time.Now().Add(time.Minute))
-		fmt.Fprint(conns[0], "GET /v1/labels HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		resp, err := http.ReadResponse(used, nil)
+	request := func(c net.Conn, from *bufio.Reader) {
+		c.SetDeadline(time.Now().Add(time.Minute))
+		fmt.Fprint(c, "GET /v1/labels HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		resp, err := http.ReadResponse(from, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		io.Copy(io.Discard, resp.Body)
 		resp.Body.Close()
+	}
+	last := conns[len(conns)-1]
+	request(last, bufio.NewReader(last)) // the server has accepted all by now
+	time.Sleep(longWait)
+	used := bufio.NewReader(conns[0])
+	for range 2 {
+		request(conns[0], used)
 		if status, body := sendRaw(t, addr, "GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n"); status != 200 {
 			t.Errorf("a new connection got %d %q, want 200", status, body)
 		}

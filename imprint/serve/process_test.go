@@ -117,7 +117,7 @@ func addUntilKilled(t *testing.T, dir string, seed uint64, delay time.Duration) 
 		case len(acknowledged) >= 3:
 			cmd.Wait()
 			return acknowledged
-		case time.Since(started) > 20*time.Second:
+		case time.Since(started) > time.Minute:
 			t.Fatalf("the server did not start: %v", err)
 		default:
 			time.Sleep(5 * time.Millisecond) // the server has not started yet

@@ -131,7 +131,7 @@ func (b *broker) press(t *testing.T, base string, photos func() int) {
 	before := photos()
 	for range 3 {
 		b.send(t, base+"/teach/set", pressed, false)
-		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 			if photos() > before {
 				return
 			}
