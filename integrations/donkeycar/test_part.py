@@ -101,7 +101,7 @@ class FakeServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         os.unlink(self.server_address)
 
 
-def until(condition, seconds=5):
+def until(condition, seconds=60):
     """Wait until condition() is true, and return its value."""
     end = time.monotonic() + seconds
     while True:
@@ -121,7 +121,7 @@ class PartTest(unittest.TestCase):
         self.path = os.path.join(folder.name, 'serve.sock')
 
     def part(self, threaded=False, **arguments):
-        part = ImprintPart(self.path, **arguments)
+        part = ImprintPart(self.path, **{'timeout': 60, 'max_age': 60, **arguments})
         part.retry = 0.02
         self.addCleanup(part.shutdown)
         if threaded:
@@ -198,7 +198,7 @@ class PartTest(unittest.TestCase):
 
         def teach(body):
             if json.loads(body)['action'] == 'stop':
-                learned.wait(5)
+                learned.wait(60)
             return {'sentence': 'yes'}
 
         server = self.server({('POST', '/v1/frames'): (200, CONE), ('POST', '/v1/teach'): (200, teach), ('POST', '/v1/undo'): (200, {}), ('DELETE', '/v1/classes/a%2Fb'): (200, {})})
