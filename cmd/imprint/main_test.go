@@ -64,6 +64,8 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Setup: func(e *testscript.Env) error {
+			// By default, every program with the race detector sleeps for a second before it exits.
+			e.Setenv("GORACE", "atexit_sleep_ms=0")
 			// Hide the user's downloaded models.
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
 			folder, _ := reference.Folder()

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/imprintkit/imprint/tools/race"
 )
 
 // These tests run the transcripts in documents and compare the output with the text.
@@ -47,6 +49,7 @@ type step struct {
 }
 
 func TestReadme(t *testing.T) {
+	skipWithRaceDetector(t)
 	document, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -58,6 +61,12 @@ func TestReadme(t *testing.T) {
 	dir := photoFolder(t)
 	runTranscripts(t, dir, all)
 	testProgram(t, dir, document)
+}
+
+func skipWithRaceDetector(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the scripts run the same commands")
+	}
 }
 
 // testProgram builds and runs the Go program in README.md and compares its output with the text.
@@ -80,6 +89,7 @@ func testProgram(t *testing.T, dir string, document []byte) {
 }
 
 func TestTranscripts(t *testing.T) {
+	skipWithRaceDetector(t)
 	document, err := os.ReadFile("testdata/transcript.md")
 	if err != nil {
 		t.Fatal(err)

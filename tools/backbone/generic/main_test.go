@@ -8,11 +8,19 @@ import (
 
 	"github.com/imprintkit/imprint/backbone/background"
 	"github.com/imprintkit/imprint/backbone/builtin"
+	"github.com/imprintkit/imprint/tools/race"
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
+func skipWithRaceDetector(t *testing.T) {
+	if race.Enabled {
+		t.Skip("no concurrency")
+	}
+}
+
 // TestWrite compares the built-in embeddings with the model's embeddings of the photos.
 func TestWrite(t *testing.T) {
+	skipWithRaceDetector(t)
 	photos := reference.Path(t, "train")
 	path := filepath.Join(t.TempDir(), "generic.u8")
 	if err := write(photos, path, builtin.GenericCount); err != nil {
@@ -33,6 +41,7 @@ func TestWrite(t *testing.T) {
 // TestBackgrounds compares files of package background with the embeddings of the photos and
 // drawings, for the smallest models.
 func TestBackgrounds(t *testing.T) {
+	skipWithRaceDetector(t)
 	photos, models, dir := reference.Path(t, "train"), reference.Path(t, "models"), t.TempDir()
 	backbones := background.Backbones()[:2]
 	if err := writeBackgrounds(photos, models, dir, backbones); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tools/race"
 	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/emulator"
@@ -19,6 +20,9 @@ import (
 // TestModels runs models with operators that only package backbone computes, and compares all outputs of the compiled
 // operator with those of package backbone alone.
 func TestModels(t *testing.T) {
+	if race.Enabled {
+		t.Skip("a large model runs for a minute, and package emulator has tests with the same goroutines")
+	}
 	for name, operators := range map[string][]string{
 		"movenet_single_pose_lightning_ptq": {"LOGISTIC", "MUL", "RESIZE_BILINEAR", "SUB"},
 		"detect/ssdlite_v2_1class":          {"LOGISTIC"},

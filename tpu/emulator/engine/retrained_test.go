@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tools/race"
 	"github.com/imprintkit/imprint/tools/reference"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/compiled"
@@ -21,6 +22,9 @@ import (
 // TestRetrainedDetector writes other class predictors into a compiled SSD and compares its outputs with those of
 // package backbone.
 func TestRetrainedDetector(t *testing.T) {
+	if race.Enabled {
+		t.Skip("a large model runs for a minute, and package emulator has tests with the same goroutines")
+	}
 	const name = "detect/ssdlite_v2_1class"
 	from := reference.Read(t, "models", name+".tflite")
 	pair, err := compiled.Open(reference.Read(t, "models", name+"_edgetpu.tflite"), from)
