@@ -57,6 +57,14 @@ func (f *File) Within(b Box) *File {
 	return &part
 }
 
+// Size returns the size of the upright photo in pixels.
+func (f *File) Size() (width, height int) {
+	if f.header.exif.orientation.swapped() {
+		return f.header.height, f.header.width
+	}
+	return f.header.width, f.header.height
+}
+
 // SHA256 returns the hash of the file, whatever its box is.
 func (f *File) SHA256() [sha256.Size]byte { return sha256.Sum256(f.content) }
 

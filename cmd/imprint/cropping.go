@@ -8,6 +8,7 @@ import (
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/dataset/annotations"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/detector"
 	"github.com/imprintkit/imprint/imprint/predict"
 )
 
@@ -83,6 +84,9 @@ func photosToAdd(c *cli.Context) ([]dataset.Item, []imprint.Skipped, error) {
 		found, err := set.Find(it.Path)
 		if err == nil && len(found.Boxes) == 0 {
 			err = annotations.ErrNotAnnotated
+		}
+		if err == nil {
+			err = detector.CheckShape(it, found)
 		}
 		if err != nil {
 			skip(it, err)

@@ -23,6 +23,9 @@ var (
 	ErrNotAnnotated = errors.New("photo has no annotation")
 	// ErrAmbiguous means that a Set has several annotations that may belong to a photo.
 	ErrAmbiguous = errors.New("photo has several annotations")
+	// ErrShape means that a photo has another shape than the one that was annotated, so that the boxes
+	// are elsewhere in it.
+	ErrShape = errors.New("not the photo that was annotated")
 )
 
 // Limits that keep hostile files from using much memory.
@@ -50,6 +53,20 @@ type Photo struct {
 	// Width and Height are the photo's size in pixels, or 0 if the annotations lack it.
 	Width, Height int
 	Boxes         []Box
+}
+
+// CheckSize fails with ErrShape if a photo of width×height pixels, after it has been turned upright, has
+// another shape than the annotations say. A scaled photo has the same shape.
+func (p Photo) CheckSize(width, height int) error {
+	if p.Width == 0 || p.Height == 0 {
+		return nil
+	}
+	difference := int64(p.Width)*int64(height) - int64(p.Height)*int64(width)
+	rounding := max(p.Width+p.Height, width+height) // the sides of a scaled photo are rounded
+	if max(difference, -difference) > int64(rounding) {
+		return fmt.Errorf("%w: it has %d×%d pixels, and %d×%d in the annotations", ErrShape, width, height, p.Width, p.Height)
+	}
+	return nil
 }
 
 // A Set has the annotations of many photos.

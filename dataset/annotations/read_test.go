@@ -202,3 +202,22 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+func TestCheckSize(t *testing.T) {
+	for _, test := range []struct {
+		annotated, photo [2]int
+		want             error
+	}{
+		{[2]int{640, 480}, [2]int{640, 480}, nil},
+		{[2]int{640, 480}, [2]int{320, 240}, nil},
+		{[2]int{4032, 3024}, [2]int{333, 250}, nil}, // scaled to 333 pixels, and rounded
+		{[2]int{0, 0}, [2]int{320, 240}, nil},
+		{[2]int{640, 480}, [2]int{480, 640}, ErrShape},
+		{[2]int{640, 480}, [2]int{640, 360}, ErrShape},
+		{[2]int{maxSide, 1}, [2]int{1, maxSide}, ErrShape},
+	} {
+		if err := (Photo{Width: test.annotated[0], Height: test.annotated[1]}).CheckSize(test.photo[0], test.photo[1]); !errors.Is(err, test.want) {
+			t.Errorf("annotated %v, photo %v: got %v, want %v", test.annotated, test.photo, err, test.want)
+		}
+	}
+}

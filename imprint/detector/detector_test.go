@@ -14,6 +14,8 @@ import (
 	"log"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -294,6 +296,20 @@ func TestMatch(t *testing.T) {
 	_, skipped := detector.Match([]dataset.Item{{Path: "a.jpg"}}, set)
 	if len(skipped) != 1 || !errors.Is(skipped[0].Err, annotations.ErrNotAnnotated) {
 		t.Errorf("skipped %v", skipped)
+	}
+	path := filepath.Join(t.TempDir(), "boxes.csv")
+	table := "filename,width,height,class,xmin,ymin,xmax,ymax\na.png,80,60,left,0,0,16,32\nb.png,60,80,left,0,0,16,32\n"
+	if err := os.WriteFile(path, []byte(table), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	set, err := annotations.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	photo := backbonetest.Photo(1, 1) // of 40×30 pixels
+	photos, skipped := detector.Match([]dataset.Item{{Path: "a.png", Content: photo}, {Path: "b.png", Content: photo}}, set)
+	if len(photos) != 1 || photos[0].Item.Path != "a.png" || len(skipped) != 1 || !errors.Is(skipped[0].Err, annotations.ErrShape) {
+		t.Errorf("got photos %v, skipped %v, want a.png, and b.png skipped because of its shape", photos, skipped)
 	}
 }
 
