@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -98,12 +99,15 @@ func TestDropDetectors(t *testing.T) {
 
 func TestSameDetector(t *testing.T) {
 	d := func() *DetectorRef { return cropState().Settings.Detector }
-	renamed, other, all := d(), d(), d()
+	renamed, other, all, turned := d(), d(), d(), d()
 	renamed.Name, other.Min, all.Only = "e", 0.3, nil
+	turned.Only = append([]string{"zebra"}, slices.Concat(d().Only, d().Only)...)
+	more := d()
+	more.Only = append(more.Only, "zebra")
 	for _, test := range []struct {
 		a, b *DetectorRef
 		want bool
-	}{{d(), d(), true}, {d(), renamed, true}, {d(), other, false}, {d(), all, false}, {d(), nil, false}, {nil, d(), false}, {nil, nil, true}} {
+	}{{d(), d(), true}, {d(), renamed, true}, {more, turned, true}, {d(), more, false}, {d(), other, false}, {d(), all, false}, {d(), nil, false}, {nil, d(), false}, {nil, nil, true}} {
 		if got := test.a.Same(test.b); got != test.want {
 			t.Errorf("%v and %v: got %v, want %v", test.a, test.b, got, test.want)
 		}

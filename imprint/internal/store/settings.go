@@ -39,7 +39,12 @@ func (d *DetectorRef) Same(other *DetectorRef) bool {
 	if d == nil || other == nil {
 		return d == other
 	}
-	return d.SHA256 == other.SHA256 && d.Min == other.Min && slices.Equal(d.Labels, other.Labels) && slices.Equal(d.Only, other.Only)
+	return d.SHA256 == other.SHA256 && d.Min == other.Min && slices.Equal(d.Labels, other.Labels) && slices.Equal(set(d.Only), set(other.Only))
+}
+
+// set returns labels in order and without repetition.
+func set(labels []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(labels)))
 }
 
 // String describes the detector.
