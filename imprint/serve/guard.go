@@ -89,7 +89,11 @@ func (g *guard) setDeadlines(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 {
 		control.SetReadDeadline(time.Now().Add(g.server.http.timeouts.body))
 	}
-	control.SetWriteDeadline(time.Now().Add(changeTimeout + longestPoll))
+	limit := responseTimeout
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		limit += changeTimeout
+	}
+	control.SetWriteDeadline(time.Now().Add(limit))
 }
 
 func setSecurityHeaders(h http.Header) {

@@ -16,8 +16,10 @@ import (
 
 const (
 	// changeTimeout limits the time for a change, including the wait for a change of another
-	// process.
-	changeTimeout = 30 * time.Second
+	// process. To train 10,000 classes can take a minute on a busy machine.
+	changeTimeout = 5 * time.Minute
+	// responseTimeout limits the time for a response to a request that changes nothing.
+	responseTimeout = time.Minute
 	// longestPoll is the maximum value of the parameter wait of /v1/result.
 	longestPoll = 30 * time.Second
 )
