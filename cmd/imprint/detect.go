@@ -110,6 +110,11 @@ func detectObjects(c *cli.Context) error {
 			return err
 		}
 	}
+	for _, p := range []*pictureFolder{pictures, crops} {
+		if p.replaced > 0 {
+			note(c, fmt.Sprintf("replaced %s in %s", count(p.replaced, "picture"), plain(p.dir)))
+		}
+	}
 	return bad
 }
 
@@ -207,9 +212,10 @@ func writePictures(pictures, crops *pictureFolder, d predict.Detections) error {
 
 // A pictureFolder is a folder for pictures made from photos.
 type pictureFolder struct {
-	dir     string
-	taken   map[string]bool // names of the files written so far, and of photos to read
-	written int
+	dir      string
+	taken    map[string]bool // names of the files written so far, and of photos to read
+	written  int
+	replaced int // pictures that were there before
 }
 
 // newPictureFolder returns the folder dir, which the first picture makes. Pictures do not replace
@@ -249,10 +255,13 @@ func (p *pictureFolder) write(photo, suffix string, content []byte) error {
 	staged := fmt.Sprintf("%s.%d.tmp", path, os.Getpid())
 	err := os.WriteFile(staged, content, 0o666)
 	if err == nil {
-		err = os.Rename(staged, path)
-	}
-	if err == nil {
-		return nil
+		_, missing := os.Lstat(path)
+		if err = os.Rename(staged, path); err == nil {
+			if missing == nil {
+				p.replaced++
+			}
+			return nil
+		}
 	}
 	os.Remove(staged)
 	var pathErr *fs.PathError
