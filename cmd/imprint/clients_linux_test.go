@@ -172,7 +172,7 @@ func serveTCP(t testing.TB, flags ...string) (s *serveProcess, url string) {
 // clientFrom returns a client that connects over TCP from an address.
 func clientFrom(address string) *http.Client {
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
-	return &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DialContext: dialer.DialContext}}
+	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: dialer.DialContext}}
 }
 
 // post sends a photo and returns the status of the response, or an error.

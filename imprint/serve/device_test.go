@@ -44,7 +44,7 @@ func withEdgeTPU(t testing.TB, name string) (imprint.Options, *emulator.Device) 
 	bus := emulator.NewBus(device)
 	devices, err := pool.New(pool.Options{
 		Device: "tpu", USB: func() (tpu.Bus, error) { return bus, nil },
-		TPU: tpu.Options{Settle: -1, Timeout: time.Second, Appear: time.Second, Patience: 50 * time.Millisecond,
+		TPU: tpu.Options{Settle: -1, Timeout: time.Minute, Appear: time.Second, Patience: 50 * time.Millisecond,
 			Firmware: func() ([]byte, error) { return make([]byte, tpu.FirmwareSize), nil }},
 	})
 	if err != nil {

@@ -148,7 +148,7 @@ func TestEveryTransferFails(t *testing.T) {
 // TestReplug plugs the device in again, mostly at once, and sometimes after the driver has given up
 // waiting. The next run must be right.
 func TestReplug(t *testing.T) {
-	m, h := readModel(t, small, false), host.New(host.Config{TPU: tpu.Options{Timeout: time.Second, Patience: 100 * time.Millisecond}})
+	m, h := readModel(t, small, false), host.New(host.Config{TPU: tpu.Options{Timeout: time.Minute, Patience: 100 * time.Millisecond}})
 	d, o := m.start(t, h, 0)
 	times := 100
 	if testing.Short() {

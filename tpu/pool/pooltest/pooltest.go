@@ -20,7 +20,7 @@ const (
 )
 
 // Fast leaves out the waits that physical devices need.
-var Fast = tpu.Options{Settle: -1, Timeout: time.Second, Appear: time.Second, Patience: 100 * time.Millisecond}
+var Fast = tpu.Options{Settle: -1, Timeout: time.Minute, Appear: time.Second, Patience: 100 * time.Millisecond}
 
 // Emulated makes n accelerators, at ports 1-1, 1-2 and so on, and their bus. compiled is the file
 // of the model that they run, and uncompiled is the file that it was compiled from.
