@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/imprintkit/imprint/backbone/tflite"
+	"github.com/imprintkit/imprint/tools/race"
 	"github.com/imprintkit/imprint/tools/reference"
 )
 
@@ -30,6 +31,9 @@ func TestSoftmaxScores(t *testing.T) {
 // TestDisagreements writes a layer of which one embedding has a logit so large that no
 // codes are left to tell the classes of the others apart.
 func TestDisagreements(t *testing.T) {
+	if race.Enabled {
+		t.Skip("no concurrency")
+	}
 	const model = "retrained/tutorial_a" // of two classes
 	p := openPair(t, model)
 	frozen, err := tflite.Parse(reference.Read(t, "models", model+".tflite"))
