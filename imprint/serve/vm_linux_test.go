@@ -40,6 +40,7 @@ func TestVMCar(t *testing.T) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}}}}
 	server.wait("the first frame", func(r Result) bool { return r.Frame > 0 })
+	pad.awaitReader()
 
 	// hold presses a button, waits for three frames and releases it.
 	hold := func(button evdev.EvCode) {
@@ -64,6 +65,7 @@ func TestVMCar(t *testing.T) {
 	// Unplug the gamepad and plug it in again as another device.
 	pad.device.Close()
 	pad = gamepad(t)
+	pad.awaitReader()
 	screen.show("100% Blue")
 	server.wait("blue is still recognized", func(r Result) bool { return r.Label == "blue" })
 	generation := server.result().Generation
@@ -148,15 +150,33 @@ type pad struct {
 	device *evdev.InputDevice
 }
 
+const padName = "imprint test pad"
+
 func gamepad(t *testing.T) *pad {
-	d, err := evdev.CreateDevice("imprint test pad", evdev.InputID{BusType: 3, Vendor: 0x1d6b, Product: 1, Version: 1},
+	d, err := evdev.CreateDevice(padName, evdev.InputID{BusType: 3, Vendor: 0x1d6b, Product: 1, Version: 1},
 		map[evdev.EvType][]evdev.EvCode{evdev.EV_KEY: {evdev.BTN_SOUTH, evdev.BTN_EAST, evdev.BTN_TR}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
-	time.Sleep(2 * time.Second) // imprint finds a new gamepad within this time
 	return &pad{t, d}
+}
+
+// awaitReader waits until imprint has opened the gamepad. No other process does.
+func (p *pad) awaitReader() {
+	p.t.Helper()
+	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		devices, _ := evdev.ListDevicePaths()
+		for _, d := range devices {
+			files, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+			for _, file := range files {
+				if path, err := os.Readlink(file); err == nil && path == d.Path && d.Name == padName {
+					return
+				}
+			}
+		}
+	}
+	p.t.Fatal("imprint does not read the gamepad")
 }
 
 func (p *pad) set(code evdev.EvCode, value int32) {
