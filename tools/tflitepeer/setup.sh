@@ -39,6 +39,9 @@ compiler=$(command -v "${CC:-cc}" || true)
 [ -n "$compiler" ] || unavailable "no C compiler (${CC:-cc}) found"
 
 mkdir -p "$home" || unavailable "cannot create $home"
+# Another run may be installing the library.
+exec 9>"$home/lock"
+! command -v flock >/dev/null || flock 9
 # This folder is next to the destination, so that one rename moves files into place, even if another run installs them
 # at the same time.
 fresh=$(mktemp -d "$home/new.XXXXXX")
