@@ -19,7 +19,7 @@ demo: go-is-there ## train and classify rendered photos
 	./tools/demo.sh
 
 test: go-is-there ## run all tests
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 
 testdata: go-is-there ## download the tests' reference files, 70 MB, into testdata/reference
 	CGO_ENABLED=0 $(GO) run ./tools/reference/fetch
