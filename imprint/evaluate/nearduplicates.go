@@ -5,13 +5,9 @@ import (
 	"context"
 	"math"
 	"math/bits"
-	"runtime"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
 	"gonum.org/v1/gonum/floats"
-
-	"github.com/imprintkit/imprint/classifier"
 )
 
 // NearDuplicates is a group of photos that hardly differ. Two photos are near-duplicates if their
@@ -52,46 +48,6 @@ func (s *Set) nearDuplicates(ctx context.Context) ([]NearDuplicates, error) {
 		return cmp.Compare(b.Cosine, a.Cosine)
 	})
 	return all, nil
-}
-
-// pairBlock is the number of examples in a block of pairsByDistance.
-const pairBlock = 2048
-
-// pairsByDistance compares all embeddings with each other, in pairs of blocks on all cores. The pairs
-// that it returns connect all near-duplicates.
-func (s *Set) pairsByDistance(ctx context.Context) ([]nearPair, error) {
-	if s.stream != nil {
-		return s.stream.pairsByDistance(ctx)
-	}
-	examples := make([]classifier.Example, len(s.Units))
-	for i, x := range s.Units {
-		examples[i].Unit = x
-	}
-	limit := classifier.NearDuplicateDistance(examples)
-	blocks := slices.Collect(slices.Chunk(examples, pairBlock))
-	found := make([][][2]int, len(blocks)*len(blocks))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i := range blocks {
-		for j := range i + 1 {
-			group.Go(func() error {
-				if ctx.Err() == nil {
-					found[i*len(blocks)+j] = classifier.NearDuplicatesBetween(blocks[i], blocks[j], limit)
-				}
-				return ctx.Err()
-			})
-		}
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	var pairs []nearPair
-	for k, some := range found {
-		for _, p := range some {
-			pairs = append(pairs, nearPair{a: k/len(blocks)*pairBlock + p[0], b: k%len(blocks)*pairBlock + p[1]})
-		}
-	}
-	return pairs, nil
 }
 
 // pairsByHash pairs each photo with the first photo that has the same hash.
