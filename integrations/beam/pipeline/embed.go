@@ -47,10 +47,11 @@ func Embed(ctx context.Context, j *embeddings.Job, o Options) (*Embedded, error)
 		for i := range chunks {
 			chunks[i] = i
 		}
-		spread := beam.Reshuffle(s, beam.CreateList(s, chunks))
-		identities, damaged := beam.ParDo2(s, &embedFn{place: place{Dir: j.Dir, Threads: o.Threads}}, spread)
-		collect(s, filepath.Join(j.Dir, damagedFile), damaged)
-		duplicates := beam.ParDo(s, &duplicatesFn{}, beam.GroupByKey(s, identities))
+		all := share(s, o, chunks, func(s beam.Scope, own beam.PCollection) []beam.PCollection {
+			return beam.ParDoN(s, &embedFn{place: place{Dir: j.Dir, Threads: o.Threads}}, own)
+		})
+		collect(s, filepath.Join(j.Dir, damagedFile), all[1])
+		duplicates := beam.ParDo(s, &duplicatesFn{}, beam.GroupByKey(s, all[0]))
 		collect(s, filepath.Join(j.Dir, duplicatesFile), duplicates)
 	})
 	stop()

@@ -1,10 +1,8 @@
 package pipeline
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/gob"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,7 +14,6 @@ import (
 
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/imprint/evaluate"
-	"github.com/imprintkit/imprint/integrations/beam/embeddings"
 )
 
 // Evaluate evaluates heads on the set in dir, as [evaluate.Set.LeaveOneOut] does. The result is that of
@@ -101,22 +98,20 @@ func correct(ctx context.Context, p *place, all []evaluate.Episode, o Options) (
 	defer os.RemoveAll(temp)
 	var tasks []queryTask
 	for d, e := range all {
-		var b bytes.Buffer
-		if err := gob.NewEncoder(&b).Encode(e); err != nil {
+		if err := writeGob(episodeFile(temp, d), e); err != nil {
 			return nil, err
 		}
-		if err := embeddings.WriteFile(episodeFile(temp, d), b.Bytes()); err != nil {
-			return nil, err
-		}
-		for from := 0; from < p.set.Rows(); from += block {
-			tasks = append(tasks, queryTask{d, from, min(from+block, p.set.Rows())})
+		for _, r := range blocksOf(0, p.set.Rows()) {
+			tasks = append(tasks, queryTask{d, r.From, r.To})
 		}
 	}
 	file := filepath.Join(temp, "correct")
 	_, err = run(ctx, o, func(s beam.Scope) {
 		f := &correctFn{place: place{Dir: p.Dir, Threads: o.Threads}, Folder: temp}
-		counts := stats.SumPerKey(s, beam.ParDo(s, f, beam.Reshuffle(s, beam.CreateList(s, tasks))))
-		collect(s, file, beam.ParDo(s, sumLine, counts))
+		counts := share(s, o, tasks, func(s beam.Scope, own beam.PCollection) []beam.PCollection {
+			return []beam.PCollection{beam.ParDo(s, f, own)}
+		})
+		collect(s, file, beam.ParDo(s, sumLine, stats.SumPerKey(s, counts[0])))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("classify the embeddings in %s: %w", p.Dir, err)
@@ -157,13 +152,9 @@ func (f *correctFn) ProcessElement(t queryTask, emit func(episode, count int)) e
 		return err
 	}
 	defer take(f.engine.adding)()
-	b, err := os.ReadFile(episodeFile(f.Folder, t.Episode))
-	if err != nil {
-		return err
-	}
 	var e evaluate.Episode
-	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(&e); err != nil {
-		return fmt.Errorf("read episode %d: %w", t.Episode, err)
+	if err := readGob(episodeFile(f.Folder, t.Episode), &e); err != nil {
+		return err
 	}
 	examples, err := f.set.Read(f.units, t.From, t.To)
 	if err != nil {

@@ -88,8 +88,10 @@ func stream(ctx context.Context, p *place, o Options) (*classifier.Stream, error
 	sumsFile := filepath.Join(temp, "sums")
 	shared := place{Dir: p.Dir, Threads: o.Threads}
 	_, err = run(ctx, o, func(s beam.Scope) {
-		ranges := beam.Reshuffle(s, beam.CreateList(s, rangesOf(p.set)))
-		beam.ParDo0(s, &saveFn{sumsFile}, beam.Combine(s, &sumsFn{place: shared}, ranges))
+		parts := share(s, o, rangesOf(p.set), func(s beam.Scope, own beam.PCollection) []beam.PCollection {
+			return []beam.PCollection{beam.Combine(s, &sumsFn{place: shared}, own)}
+		})
+		beam.ParDo0(s, &saveFn{sumsFile}, beam.Combine(s, addSums, parts[0]))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("add up the embeddings in %s: %w", p.Dir, err)
@@ -117,14 +119,30 @@ func nearDuplicates(ctx context.Context, p *place, o Options, limit float64, tog
 		return nil, err
 	}
 	defer os.RemoveAll(temp)
-	file, f := filepath.Join(temp, "groups"), &pairsFn{place: place{Dir: p.Dir, Threads: o.Threads}, Limit: limit, Together: together}
 	counts := p.set.Counts
 	if together {
 		counts = []int{p.set.Rows()}
 	}
+	file, shared, tasks := filepath.Join(temp, "groups"), place{Dir: p.Dir, Threads: o.Threads}, pairTasks(counts)
+	compare := func(s beam.Scope) beam.PCollection {
+		return share(s, o, tasks, func(s beam.Scope, own beam.PCollection) []beam.PCollection {
+			return []beam.PCollection{beam.ParDo(s, &pairsFn{place: shared, Limit: limit, Together: together}, own)}
+		})[0]
+	}
+	if together && p.set.Rows() >= fewForCells {
+		f := cellFolder{Folder: temp}
+		tasks, err := cellTasks(ctx, p, o, &f, limit)
+		if err != nil {
+			return nil, fmt.Errorf("make cells of the embeddings in %s: %w", p.Dir, err)
+		}
+		compare = func(s beam.Scope) beam.PCollection {
+			return share(s, o, tasks, func(s beam.Scope, own beam.PCollection) []beam.PCollection {
+				return []beam.PCollection{beam.ParDo(s, &comparedFn{place: shared, cellFolder: cellFolder{Folder: temp}, Limit: limit}, own)}
+			})[0]
+		}
+	}
 	_, err = run(ctx, o, func(s beam.Scope) {
-		pairs := beam.ParDo(s, f, beam.Reshuffle(s, beam.CreateList(s, pairTasks(counts))))
-		collect(s, file, beam.ParDo(s, &groupsFn{}, beam.GroupByKey(s, pairs)))
+		collect(s, file, beam.ParDo(s, &groupsFn{}, beam.GroupByKey(s, compare(s))))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("find near-duplicates in %s: %w", p.Dir, err)
@@ -161,9 +179,7 @@ type rowRange struct{ From, To int }
 // rangesOf returns blocks of rows that cover a set.
 func rangesOf(s *embeddings.Set) (all []rowRange) {
 	for c, n := range s.Counts {
-		for i := 0; i < n; i += block {
-			all = append(all, rowRange{s.First[c] + i, s.First[c] + min(i+block, n)})
-		}
+		all = append(all, blocksOf(s.First[c], s.First[c]+n)...)
 	}
 	return all
 }
@@ -211,7 +227,9 @@ func (f *sumsFn) AddInput(a sums, r rowRange) (sums, error) {
 	return a, nil
 }
 
-func (f *sumsFn) MergeAccumulators(a, b sums) (sums, error) {
+func (f *sumsFn) MergeAccumulators(a, b sums) (sums, error) { return addSums(a, b) }
+
+func addSums(a, b sums) (sums, error) {
 	switch {
 	case a.totals == nil:
 		return b, nil
@@ -299,16 +317,23 @@ func (f *pairsFn) ProcessElement(_ context.Context, t pairTask, emit func(class 
 				return err
 			}
 		}
-		var encoded []byte
-		for _, p := range classifier.NearDuplicatesBetween(a, b, f.Limit) {
-			encoded = binary.LittleEndian.AppendUint64(encoded, uint64(i+p[0]))
-			encoded = binary.LittleEndian.AppendUint64(encoded, uint64(j+p[1]))
+		pairs := classifier.NearDuplicatesBetween(a, b, f.Limit)
+		for k, p := range pairs {
+			pairs[k] = [2]int{i + p[0], j + p[1]}
 		}
-		if len(encoded) > 0 {
-			emit(c, encoded)
+		if len(pairs) > 0 {
+			emit(c, encodePairs(pairs))
 		}
 	}
 	return nil
+}
+
+func encodePairs(pairs [][2]int) (b []byte) {
+	for _, p := range pairs {
+		b = binary.LittleEndian.AppendUint64(b, uint64(p[0]))
+		b = binary.LittleEndian.AppendUint64(b, uint64(p[1]))
+	}
+	return b
 }
 
 func (f *pairsFn) Teardown() error { return f.close() }

@@ -14,8 +14,6 @@ import (
 	"testing"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
-	_ "github.com/apache/beam/sdks/v2/go/pkg/beam/runners/prism" // runs the pipelines in this process
 
 	"github.com/imprintkit/imprint/integrations/beam/embeddings"
 )
@@ -29,7 +27,6 @@ func TestMain(m *testing.M) {
 		}
 	}
 	beam.Init()
-	*jobopts.EnvironmentType = "loopback" // functions run in this process
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	os.Exit(m.Run())
 }

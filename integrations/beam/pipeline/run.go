@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
 	"github.com/imprintkit/imprint/imprint/bulk"
 	"github.com/imprintkit/imprint/integrations/beam/embeddings"
@@ -27,6 +26,7 @@ import (
 // Options say how pipelines run.
 type Options struct {
 	Runner   string                         // name of a Beam runner; "" means prism
+	Workers  int                            // number of worker processes that prism starts; 0 means to use this process
 	Threads  int                            // maximum number of cores to use in one process; 0 means all
 	Attempts int                            // how often a pipeline that fails runs; 0 means 3
 	Progress func(done, total int)          // called about once a second, if not nil
@@ -34,23 +34,20 @@ type Options struct {
 	patience time.Duration                  // with a worker process that ended; 0 means endedFor
 }
 
-// Beam finds functions and types by name, in worker processes too, so it must know them before main.
+// Beam finds functions and types by name, in worker processes too, so it must know them before main. Package
+// register would make calls faster, but here they take long anyway, and its code takes minutes to compile.
 func init() {
-	register.DoFn4x1[context.Context, int, func(int, []byte), func(string), error](&embedFn{})
-	register.DoFn3x0[int, func(*[]byte) bool, func(string)](&duplicatesFn{})
-	register.DoFn2x1[int, func(*string) bool, error](&collectFn{})
-	register.DoFn1x1[sums, error](&saveFn{})
-	register.DoFn3x1[context.Context, pairTask, func(int, []byte), error](&pairsFn{})
-	register.DoFn3x1[int, func(*[]byte) bool, func(string), error](&groupsFn{})
-	register.DoFn2x1[queryTask, func(int, int), error](&correctFn{})
-	register.Combiner2[sums, rowRange](&sumsFn{})
-	register.Emitter1[string]()
-	register.Emitter2[int, []byte]()
-	register.Emitter2[int, int]()
-	register.Iter1[string]()
-	register.Iter1[[]byte]()
-	register.Function1x2(withKey)
-	register.Function2x1(sumLine)
+	for _, fn := range []any{
+		&embedFn{}, &duplicatesFn{}, &collectFn{}, &saveFn{}, &sumsFn{}, &pairsFn{}, &groupsFn{},
+		&nearestFn{}, &bordersFn{}, &comparedFn{}, &correctFn{},
+	} {
+		beam.RegisterType(reflect.TypeOf(fn))
+	}
+	for _, fn := range []any{withKey, sumLine, addSums} {
+		beam.RegisterFunction(fn)
+	}
+	beam.RegisterType(reflect.TypeFor[cell]())
+	beam.RegisterType(reflect.TypeFor[cellTask]())
 	beam.RegisterType(reflect.TypeFor[pairTask]())
 	beam.RegisterType(reflect.TypeFor[queryTask]())
 	beam.RegisterType(reflect.TypeFor[rowRange]())
@@ -60,6 +57,9 @@ func init() {
 // run runs the pipeline that build makes, and again if it fails: a runner may give up when a worker
 // dies. It returns the counters.
 func run(ctx context.Context, o Options, build func(beam.Scope)) (map[string]int64, error) {
+	if o.Workers > 0 && !o.onPrism() {
+		return nil, fmt.Errorf("start %d workers: runner %q starts workers itself", o.Workers, o.Runner)
+	}
 	var failed []error
 	for attempt := range cmp.Or(o.Attempts, 3) {
 		if attempt > 0 && o.Retry != nil {
@@ -80,18 +80,24 @@ func run(ctx context.Context, o Options, build func(beam.Scope)) (map[string]int
 func runOnce(ctx context.Context, o Options, build func(beam.Scope)) (map[string]int64, error) {
 	watched, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop, err := watchWorkers(cancel, cmp.Or(o.patience, endedFor))
-	if err != nil {
-		return nil, fmt.Errorf("watch the worker processes: %w", err)
-	}
-	defer stop()
 	p, s := beam.NewPipelineWithRoot()
 	build(s)
-	result, err := beam.Run(watched, cmp.Or(o.Runner, "prism"), p)
-	if err != nil {
-		if cause := context.Cause(watched); errors.Is(cause, errWorkerEnded) {
+	if o.onPrism() {
+		if o.Workers > 0 {
+			stop, err := watchWorkers(cancel, cmp.Or(o.patience, endedFor))
+			if err != nil {
+				return nil, fmt.Errorf("watch the worker processes: %w", err)
+			}
+			defer stop()
+		}
+		counters, err := runOnPrism(watched, p, o.Workers)
+		if cause := context.Cause(watched); err != nil && errors.Is(cause, errWorkerEnded) {
 			err = cause
 		}
+		return counters, err
+	}
+	result, err := beam.Run(ctx, o.Runner, p)
+	if err != nil {
 		return nil, err
 	}
 	counters := make(map[string]int64)
@@ -142,26 +148,6 @@ func engineOf(j *embeddings.Job, threads int) (*engine, error) {
 func take(slots chan struct{}) (free func()) {
 	slots <- struct{}{}
 	return func() { <-slots }
-}
-
-// WorkerArguments returns the flags for Beam's worker if a runner started this process with
-// --environment_type=PROCESS, else nil. Such a runner passes only the worker's name and one address. The
-// command that runs the pipeline notices from then on when this process ends.
-func WorkerArguments(args []string) []string {
-	var id, endpoint string
-	for _, a := range args {
-		if v, ok := strings.CutPrefix(a, "--id="); ok {
-			id = strings.Trim(v, "'")
-		}
-		if v, ok := strings.CutPrefix(a, "--provision_endpoint="); ok {
-			endpoint = v
-		}
-	}
-	if id == "" || endpoint == "" {
-		return nil
-	}
-	connect()
-	return []string{"--worker", "--id=" + id, "--logging_endpoint=" + endpoint, "--control_endpoint=" + endpoint}
 }
 
 // A place is the folder of a job and what is open of it, shared by the functions of all pipelines.

@@ -7,11 +7,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
 )
 
 // errWorkerEnded means that a worker process ended before its pipeline.
@@ -29,9 +26,6 @@ const (
 // 2.77.0 sometimes waits forever then. Workers connect to a socket, which the system closes for them,
 // however they end. cancel is called after patience. The caller must call stop when the pipeline has ended.
 func watchWorkers(cancel context.CancelCauseFunc, patience time.Duration) (stop func(), err error) {
-	if !strings.EqualFold(*jobopts.EnvironmentType, "PROCESS") {
-		return func() {}, nil
-	}
 	dir, err := os.MkdirTemp("", "imprint-beam-")
 	if err != nil {
 		return nil, err

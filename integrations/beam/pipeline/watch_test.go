@@ -3,24 +3,49 @@ package pipeline
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/options/jobopts"
-	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 
 	"github.com/imprintkit/imprint/integrations/beam/embeddings"
 )
 
-func init() { register.DoFn2x1[int, func(string), error](&exitFn{}) }
+func init() {
+	beam.RegisterType(reflect.TypeFor[*exitFn]())
+	beam.RegisterFunction(processOf)
+}
+
+// processOf returns the number of the process that it runs in.
+func processOf(int) string { return fmt.Sprint(os.Getpid()) }
+
+// TestShare checks that each worker is a process of its own.
+func TestShare(t *testing.T) {
+	for _, workers := range []int{0, 1, 3} {
+		file := filepath.Join(t.TempDir(), "processes")
+		o := Options{Workers: workers, Threads: 2}
+		_, err := run(context.Background(), o, func(s beam.Scope) {
+			parts := share(s, o, []int{1, 2, 3, 4, 5}, func(s beam.Scope, own beam.PCollection) []beam.PCollection {
+				return []beam.PCollection{beam.ParDo(s, processOf, own)}
+			})
+			collect(s, file, parts[0]) // each line once
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := readLines(file)
+		if here := slices.Contains(got, processOf(0)); err != nil || len(got) != max(workers, 1) || here != (workers == 0) {
+			t.Errorf("%d workers: got processes %q from %d, error %v", workers, got, os.Getpid(), err)
+		}
+	}
+}
 
 // exitFn ends its process at the number 5, as often as there is no file for it in Dir.
 type exitFn struct {
@@ -44,39 +69,22 @@ func (f *exitFn) ProcessElement(n int, emit func(string)) error {
 }
 
 // impatient runs pipelines again soon, and often enough for a machine that is slow to end one.
-var impatient = Options{Threads: 2, Attempts: 20, patience: time.Second}
-
-// useProcess makes Prism run functions in a worker process until the test ends.
-func useProcess(t *testing.T) {
-	t.Helper()
-	binary, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := json.Marshal(map[string]string{"command": binary})
-	if err != nil {
-		t.Fatal(err)
-	}
-	kind, was, worker := *jobopts.EnvironmentType, *jobopts.EnvironmentConfig, *jobopts.WorkerBinary
-	t.Cleanup(func() {
-		*jobopts.EnvironmentType, *jobopts.EnvironmentConfig, *jobopts.WorkerBinary = kind, was, worker
-	})
-	*jobopts.EnvironmentType, *jobopts.EnvironmentConfig, *jobopts.WorkerBinary = "PROCESS", string(config), binary
-}
+var impatient = Options{Workers: 1, Threads: 2, Attempts: 20, patience: time.Second}
 
 // TestWorkerEnds checks that a pipeline runs again if its worker process ends, but not for ever.
 func TestWorkerEnds(t *testing.T) {
-	useProcess(t)
 	for _, test := range []struct {
-		times, attempts int
-		fails           bool
-	}{{0, 20, false}, {1, 20, false}, {2, 2, true}} {
+		workers, times, attempts int
+		fails                    bool
+	}{{1, 0, 20, false}, {1, 1, 20, false}, {3, 1, 20, false}, {2, 2, 2, true}} {
 		dir, retries, o := t.TempDir(), 0, impatient
 		file := filepath.Join(dir, "numbers")
-		o.Attempts, o.Retry = test.attempts, func(int, error) { retries++ }
+		o.Workers, o.Attempts, o.Retry = test.workers, test.attempts, func(int, error) { retries++ }
 		_, err := run(context.Background(), o, func(s beam.Scope) {
-			numbers := beam.Reshuffle(s, beam.Create(s, 1, 2, 3, 4, 5, 6, 7, 8, 9))
-			collect(s, file, beam.ParDo(s, &exitFn{dir, test.times}, numbers))
+			parts := share(s, o, []int{1, 2, 3, 4, 5, 6, 7, 8, 9}, func(s beam.Scope, own beam.PCollection) []beam.PCollection {
+				return []beam.PCollection{beam.ParDo(s, &exitFn{dir, test.times}, own)}
+			})
+			collect(s, file, parts[0])
 		})
 		if (err != nil) != test.fails || retries < min(test.times, test.attempts-1) {
 			t.Errorf("%d ends, %d attempts: got error %v after %d retries", test.times, test.attempts, err, retries)
@@ -91,25 +99,28 @@ func TestWorkerEnds(t *testing.T) {
 	}
 }
 
-// TestWorkerProcess checks that a worker process continues a job, and gives the same model.
-func TestWorkerProcess(t *testing.T) {
+// TestWorkerProcesses checks that worker processes continue a job, and give the same model.
+func TestWorkerProcesses(t *testing.T) {
 	photos, labels, err := embeddings.Find([]string{writePhotos(t, 700, 450)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	j := create(t, photos, labels, 300)
 	want, _ := train(t, j, Options{Threads: 2})
-	for _, name := range []string{"set.json", "model.tflite", "parts/000001.parquet", "parts/000001.rows"} {
-		if err := os.Remove(filepath.Join(j.Dir, name)); err != nil {
-			t.Fatal(err)
+	for _, workers := range []int{1, 2, 4} {
+		for _, name := range []string{"set.json", "model.tflite", "parts/000001.parquet", "parts/000001.rows"} {
+			if err := os.Remove(filepath.Join(j.Dir, name)); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	useProcess(t)
-	got, e := train(t, j, impatient)
-	if !bytes.Equal(got, want) {
-		t.Error("got another model than in one process")
-	}
-	if kept := e.Counters["chunks_kept"]; kept < 3 || e.Photos != len(photos) {
-		t.Errorf("got %d photos and %d shards kept, want %d and at least 3", e.Photos, kept, len(photos))
+		o := impatient
+		o.Workers = workers
+		got, e := train(t, j, o)
+		if !bytes.Equal(got, want) {
+			t.Errorf("%d workers: got another model than in one process", workers)
+		}
+		if kept := e.Counters["chunks_kept"]; kept < 3 || e.Photos != len(photos) {
+			t.Errorf("%d workers: got %d photos and %d shards kept, want %d and at least 3", workers, e.Photos, kept, len(photos))
+		}
 	}
 }

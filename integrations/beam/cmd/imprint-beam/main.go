@@ -42,6 +42,9 @@ const usage = `usage:
 PHOTOS are folders with a subfolder for each label, tar files, or patterns such as 'photos/*/*.jpg'.
 `
 
+// maxWorkers is the largest number of worker processes on one computer.
+const maxWorkers = 256
+
 // errUsage means that the arguments make no sense.
 var errUsage = errors.New("usage")
 
@@ -64,7 +67,7 @@ func main() {
 type options struct {
 	out, list, backbone, resize, head string
 	support                           string
-	threads, chunk, episodes          int
+	workers, threads, chunk, episodes int
 	verbose, json                     bool
 }
 
@@ -83,6 +86,7 @@ func command(ctx context.Context, args []string) error {
 	f.StringVar(&o.backbone, "backbone", "", "`model` that embeds photos (default: the built-in one)")
 	f.StringVar(&o.resize, "resize", "", "resize `mode`: crop, squash or pad (default: the model's, or crop)")
 	f.StringVar(&o.head, "head", string(classifier.Auto), "training `method`")
+	f.IntVar(&o.workers, "workers", 0, "start `N` worker processes (default: work in this process); for Prism only")
 	f.IntVar(&o.threads, "threads", 0, "maximum number of cores in one process (default: all)")
 	f.IntVar(&o.chunk, "chunk", embeddings.ChunkSize, "number of photos that a worker embeds at a time")
 	f.BoolVar(&o.json, "json", false, "evaluate: print everything as JSON")
@@ -108,7 +112,10 @@ func command(ctx context.Context, args []string) error {
 			*jobopts.WorkerBinary = binary // Beam would build one
 		}
 	}
-	run := pipeline.Options{Runner: *runners.Runner, Threads: o.threads, Retry: func(n int, cause error) {
+	if o.workers < 0 || o.workers > maxWorkers {
+		return fmt.Errorf("%w: --workers %d is not 0 to %d", errUsage, o.workers, maxWorkers)
+	}
+	run := pipeline.Options{Runner: *runners.Runner, Workers: o.workers, Threads: o.threads, Retry: func(n int, cause error) {
 		fmt.Fprintf(os.Stderr, "\nthe pipeline failed, attempt %d: %v\n", n+1, cause)
 	}}
 	switch verb {

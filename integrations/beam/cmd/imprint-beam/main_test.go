@@ -63,17 +63,19 @@ func TestCommand(t *testing.T) {
 	for _, test := range []struct {
 		args   string
 		status int
-		want   string // in the output, or the error output if the command fails
+		want   string // in the first line of output, or in the error output if the command fails
 	}{
 		{"", 2, "usage:"},
 		{"nonsense", 2, `there is no command "nonsense"`},
 		{"embed photos", 2, "embed needs --out"},
 		{"embed --out out --chunk 0 photos", 2, "--chunk 0"},
 		{"embed --out out --resize large photos", 2, "large"},
+		{"embed --out out --workers -1 photos", 2, "--workers -1"},
+		{"embed --out other --workers 1 --runner direct photos", 1, "starts workers itself"},
 		{"embed --out out nowhere", 1, "nowhere"},
 		{"fit out", 1, "out"},
 		{"evaluate out", 1, "out"},
-		{"embed --out out --chunk 5 photos", 0, "embedded 16 photos of 2 classes"},
+		{"embed --out out --chunk 5 --workers 2 photos", 0, "embedded 16 photos of 2 classes"},
 		{"embed --out out --chunk 5 photos", 1, "already has all embeddings"},
 		{"fit --head nonsense out", 2, "nonsense"},
 		{"fit --out model out", 0, "trained on 16 photos"},
@@ -84,7 +86,7 @@ func TestCommand(t *testing.T) {
 		{"evaluate --json --support 1,2 --episodes 3 out", 0, `{"set":"out","classes":["dark","light"],"photos":16,"results":[{"head":"auto","shots":1,`},
 	} {
 		status, stdout, stderr := imprintBeam(t, dir, strings.Fields(test.args)...)
-		got := stdout
+		got, _, _ := strings.Cut(stdout, "\n")
 		if test.status != 0 {
 			got = stderr
 		}
