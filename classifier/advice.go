@@ -18,6 +18,17 @@ type Advice struct {
 // photos per class and 0.34 from 10 to 20.
 const errorExponent = 0.4
 
+// PhotosFor returns the number of photos with which a class should have the wanted recall, below 1, if it
+// has recall with the given number of photos.
+func PhotosFor(wanted, recall float64, photos int) int {
+	if recall >= wanted {
+		return photos
+	}
+	// The errors fall by (photos/n)^errorExponent.
+	n := float64(photos) * exp(log((1-recall)/(1-wanted))/errorExponent)
+	return int(math.Min(math.Ceil(n), math.MaxInt32))
+}
+
 // advise returns the class that is expected to gain the most from more photos. It considers only
 // classes with at least three left-out examples, and returns nil if all of these examples are
 // classified correctly.

@@ -43,9 +43,22 @@ func Wilson(p float64, n int) (low, high float64) {
 }
 
 // estimate counts the correct predictions in leftOut, the outputs for left-out examples.
-func (t *training) estimate(leftOut [][]float64) (e Estimate) {
-	e.Excluded = t.excluded
+func (t *training) estimate(leftOut [][]float64) Estimate {
+	e := Estimate{Excluded: t.excluded}
+	for _, c := range t.estimateByClass(leftOut) {
+		e.Correct += c.Correct
+		e.Total += c.Total
+		e.Excluded += c.Excluded
+		e.Bursts += c.Bursts
+	}
+	return e
+}
+
+// estimateByClass is like estimate, for each class by itself. It doesn't count t.excluded.
+func (t *training) estimateByClass(leftOut [][]float64) []Estimate {
+	estimates := make([]Estimate, len(t.labels))
 	for _, burst := range t.bursts {
+		e := &estimates[t.class[burst[0]]]
 		switch {
 		case t.isWholeClass(burst):
 			e.Excluded += len(burst)
@@ -61,5 +74,5 @@ func (t *training) estimate(leftOut [][]float64) (e Estimate) {
 			}
 		}
 	}
-	return e
+	return estimates
 }

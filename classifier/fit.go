@@ -10,6 +10,9 @@ type Fitted struct {
 	Head     *Head
 	Recipe   Recipe
 	Estimate Estimate
+	// ByClass is the estimate of each class, in the order of Head.Labels. It may leave out examples
+	// that Estimate counts as excluded.
+	ByClass []Estimate
 	// LogLoss is the mean of −log(score of the true class) over the left-out examples, or NaN
 	// if there are too few.
 	LogLoss float64
@@ -199,6 +202,7 @@ func (t *training) fit(r Recipe) (*Fitted, [][]float64, error) {
 		Head:              &Head{Labels: t.labels, Dim: t.dim, Sqrt: r.Sqrt},
 		Recipe:            r,
 		Estimate:          estimate,
+		ByClass:           t.estimateByClass(leftOut),
 		LogLoss:           c.logLoss,
 		CalibrationError:  math.NaN(),
 		UncalibratedError: math.NaN(),

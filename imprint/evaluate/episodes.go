@@ -98,7 +98,7 @@ func (s *Set) evaluation() *Evaluation {
 // compare fills in the results that do not depend on the head.
 func (s *Set) compare(ctx context.Context, ev *Evaluation) (err error) {
 	if ev.NearDuplicates, err = s.nearDuplicates(ctx); err == nil {
-		ev.LabelSuspects, err = s.labelSuspects(ctx)
+		ev.LabelSuspects, err = s.LabelSuspects(ctx)
 	}
 	return err
 }

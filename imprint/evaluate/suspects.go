@@ -30,12 +30,12 @@ type LabelSuspect struct {
 	LooksLike string  `json:"looks"` // predicted label of the suspect when it is left out
 }
 
-// labelSuspects returns the photos that are likely mislabeled, by decreasing margin. With 20 wrong
+// LabelSuspects returns the photos that are likely mislabeled, by decreasing margin. With 20 wrong
 // labels among the 1360 photos of Oxford 17 flowers, 17 of the first 20 suspects have a wrong
 // label. If they were ordered by Corrected or by likelihood, only 7 would.
 //
 // The predictions come from ridge regression, whichever head is evaluated.
-func (s *Set) labelSuspects(ctx context.Context) ([]LabelSuspect, error) {
+func (s *Set) LabelSuspects(ctx context.Context) ([]LabelSuspect, error) {
 	found := []LabelSuspect{}
 	rows := s.suspectRows()
 	if len(rows) < 3 || len(s.Classes) < 2 {

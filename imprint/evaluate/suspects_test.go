@@ -84,7 +84,7 @@ func TestLabelSuspectsByRefit(t *testing.T) {
 
 func compareWithRefit(t *testing.T, s *Set) {
 	t.Helper()
-	got, err := s.labelSuspects(context.Background())
+	got, err := s.LabelSuspects(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestSuspectRows(t *testing.T) {
 		t.Errorf("got %v rows by class, want %d of each", count, want)
 	}
 	small := cloud(2, 1, 5, 2, 0.1)
-	if got, err := small.labelSuspects(context.Background()); len(got) > 0 || err != nil {
+	if got, err := small.LabelSuspects(context.Background()); len(got) > 0 || err != nil {
 		t.Errorf("one class: got %v, %v, want no suspects", got, err)
 	}
 }
@@ -167,7 +167,7 @@ func TestLabelSuspectsFindWrongLabels(t *testing.T) {
 				s.Labels[row] = (s.Labels[row] + 1 + r.IntN(len(s.Classes)-1)) % len(s.Classes)
 			}
 		}
-		found, err := s.labelSuspects(context.Background())
+		found, err := s.LabelSuspects(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}

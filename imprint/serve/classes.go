@@ -19,6 +19,7 @@ type Classes struct {
 	Unknown    Unknown  `json:"unknown"`
 	// Advice names the class that should gain the most from more photos, or is nil if none should.
 	Advice  *classifier.Advice `json:"advice,omitempty"`
+	Total   int                `json:"total"` // number of all classes
 	Classes []Class            `json:"classes"`
 }
 
@@ -138,6 +139,7 @@ func listClasses(ws *imprint.Workspace) *Classes {
 		}
 		list.Classes = append(list.Classes, class)
 	}
+	list.Total = len(list.Classes)
 	list.Unknown.FalseAccepts = 1
 	if r := ws.Head().Rejection; r != nil {
 		list.Unknown = Unknown{r.TargetFAR, float64(r.Rejected) / float64(max(r.Positives, 1))}

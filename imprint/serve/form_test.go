@@ -13,7 +13,7 @@ import (
 
 // photoForm returns a form with files, given as names and contents in turn, and its
 // Content-Type.
-func photoForm(t *testing.T, files ...string) (contentType, body string) {
+func photoForm(t testing.TB, files ...string) (contentType, body string) {
 	t.Helper()
 	var b bytes.Buffer
 	form := multipart.NewWriter(&b)

@@ -244,6 +244,9 @@ func TestRateLimit(t *testing.T) {
 		go func() {
 			w := httptest.NewRecorder()
 			g.ServeHTTP(w, from("192.0.2.1:5001"))
+			if w.Code == http.StatusTooManyRequests && w.Header().Get("Retry-After") == "" {
+				t.Error("status 429 without Retry-After")
+			}
 			statuses <- w.Code
 		}()
 	}

@@ -6,9 +6,40 @@ import (
 	"github.com/imprintkit/imprint/classifier"
 )
 
+// getClasses sends the classes from offset on, at most limit of them.
 func (s *Server) getClasses(w http.ResponseWriter, r *http.Request) error {
+	offset, err := queryNumber(r, "offset", 1<<31-1)
+	if err != nil {
+		return err
+	}
+	limit, err := queryNumber(r, "limit", 1<<31-1)
+	if err != nil {
+		return err
+	}
 	c, err := s.Classes(r.Context())
-	return respond(s, w, c, err)
+	if err != nil {
+		return err
+	}
+	page := *c
+	page.Classes = page.Classes[min(int(offset), len(page.Classes)):]
+	if limit > 0 {
+		page.Classes = page.Classes[:min(int(limit), len(page.Classes))]
+	}
+	return s.respondJSON(w, http.StatusOK, page)
+}
+
+func (s *Server) getReview(w http.ResponseWriter, r *http.Request) error {
+	v, err := s.Review(r.Context())
+	return respond(s, w, v, err)
+}
+
+func (s *Server) getReport(w http.ResponseWriter, r *http.Request) error {
+	page, err := s.Report(r.Context())
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Disposition", `attachment; filename="report.html"`)
+	return s.respondBytes(w, http.StatusOK, "text/html; charset=utf-8", page)
 }
 
 func (s *Server) deleteClass(w http.ResponseWriter, r *http.Request) error {

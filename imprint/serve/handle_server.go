@@ -11,6 +11,7 @@ import (
 func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
 	h := s.Health()
 	if h.Status == "down" {
+		w.Header().Set("Retry-After", "1")
 		return s.respondJSON(w, http.StatusServiceUnavailable, h)
 	}
 	return s.respondJSON(w, http.StatusOK, h)

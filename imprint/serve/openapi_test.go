@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -130,6 +132,8 @@ func TestOpenAPI(t *testing.T) {
 	bare.call("GET", "/v1/result?wait=1", "", "", 204)
 	bare.call("GET", "/v1/frame.jpg", "", "", 404)
 	bare.call("GET", "/v1/model", "", "", 404)
+	bare.call("GET", "/v1/review", "", "", 409)
+	bare.call("GET", "/v1/report", "", "", 409)
 	bare.call("GET", "/v1/workspace", "", "", 404)
 	bare.call("POST", "/v1/teach", jsonType, `{"label":"a","action":"stop"}`, 409)
 	bare.call("POST", "/v1/frames", png, photo, 200)
@@ -192,6 +196,10 @@ func TestOpenAPI(t *testing.T) {
 	if err := json.Unmarshal(c.call("GET", "/v1/classes", "", "", 200), &list); err != nil {
 		t.Fatal(err)
 	}
+	c.call("GET", "/v1/classes?offset=1&limit=1", "", "", 200)
+	c.call("GET", "/v1/classes?limit=-1", "", "", 400)
+	c.call("GET", "/v1/review", "", "", 200)
+	c.call("GET", "/v1/report", "", "", 200)
 	sha := list.Classes[0].Photos[0].SHA256
 	c.call("GET", "/v1/examples/"+sha+"/thumbnail.jpg", "", "", 200)
 	c.call("GET", "/v1/examples/"+strings.Repeat("0", 64)+"/thumbnail.jpg", "", "", 404)
@@ -234,7 +242,11 @@ func TestOpenAPIEvents(t *testing.T) {
 	schemas := map[string]string{"result": "Result", "classes": "Classes", "teach": "Teaching", "generation": "Generation", "state": "Health", "notice": "Notice", "regions": "Regions", "doubtful": "Doubts"}
 	seen := make(map[string]bool)
 	for len(seen) < len(schemas) {
-		<-l.ready
+		select {
+		case <-l.ready:
+		case <-time.After(time.Minute):
+			t.Fatalf("got only events %v", slices.Collect(maps.Keys(seen)))
+		}
 		for _, e := range l.take() {
 			var v any
 			if err := json.Unmarshal(e.data, &v); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"syscall"
 
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
@@ -54,7 +55,8 @@ var statuses = []struct {
 	{imprint.ErrLabel, http.StatusBadRequest, ""},
 	{imprint.ErrUnknown, http.StatusConflict, "retrain with the rate 0 turns it off"},
 	{imprint.ErrNoPhotos, http.StatusUnprocessableEntity, ""},
-	{imprint.ErrFull, http.StatusInsufficientStorage, ""},
+	{imprint.ErrFull, http.StatusInsufficientStorage, "remove photos or classes"},
+	{syscall.ENOSPC, http.StatusInsufficientStorage, "free space on the workspace's disk, then try again"},
 	{live.ErrGone, http.StatusServiceUnavailable, "put the folder back, or plug in its disk; the old model stays in use"},
 	{imprint.ErrUnpublished, http.StatusServiceUnavailable, "try again"},
 	{imprint.ErrLocked, http.StatusServiceUnavailable, "try again when the other process has finished"},

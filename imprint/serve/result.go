@@ -7,7 +7,7 @@ import (
 )
 
 // topClasses is the largest number of classes in a result.
-const topClasses = 5
+const topClasses = 20
 
 // A Result is the classification of a frame or photo.
 type Result struct {

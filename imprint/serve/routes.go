@@ -38,6 +38,8 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/doubtful", s.getDoubtful},
 		{"POST", "/v1/doubtful/{group}", s.postDoubtful},
 		{"GET", "/v1/doubtful/{sha256}/thumbnail.jpg", s.getDoubtfulThumbnail},
+		{"GET", "/v1/review", s.getReview},
+		{"GET", "/v1/report", s.getReport},
 		{"POST", "/v1/undo", s.postUndo},
 		{"POST", "/v1/retrain", s.postRetrain},
 		{"POST", "/v1/reload", s.postReload},

@@ -61,6 +61,7 @@ type Server struct {
 	live      *live.Live
 	workspace *workspace
 	classes   *classList
+	reviewer  *reviewer
 	intake    *intake
 	regions   *regions
 	doubts    *doubts
@@ -85,7 +86,7 @@ func Open(ctx context.Context, dir string, workspace imprint.Options, o Options)
 	}
 	s := &Server{
 		options: o, log: log, started: time.Now(),
-		live: live, workspace: newWorkspace(dir, workspace, live), classes: newClassList(live),
+		live: live, workspace: newWorkspace(dir, workspace, live), classes: newClassList(live), reviewer: newReviewer(live),
 		events: new(hub), metrics: newMetrics(), http: newHTTPLimits(),
 	}
 	s.notices = &notifier{command: o.Notify, callback: o.OnNotice, log: log, events: s.events, queue: make(chan Notice, notifyQueue)}

@@ -206,6 +206,9 @@ func (s *testServer) do(method, path, body string, status int, response any) {
 	if resp.StatusCode != status {
 		s.t.Fatalf("%s %s: got status %d, want %d: %s", method, path, resp.StatusCode, status, b)
 	}
+	if status == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") == "" {
+		s.t.Errorf("%s %s: status %d without Retry-After", method, path, status)
+	}
 	if response != nil {
 		if err := json.NewDecoder(bytes.NewReader(b)).Decode(response); err != nil {
 			s.t.Fatalf("%s %s: %v in %s", method, path, err, b)
