@@ -114,9 +114,9 @@ func TestPageCameraErrors(t *testing.T) {
 		return fmt.Sprintf(`navigator.mediaDevices.getUserMedia = async () => { throw new DOMException("details", %q) }; true`, name)
 	}
 	for _, c := range []struct{ name, script, want string }{
-		{"no camera", fails("NotFoundError"), "This device has no camera."},
-		{"busy camera", fails("NotReadableError"), "The camera can't be used; another program may be using it."},
-		{"other error", fails("InvalidStateError"), "The camera can't be used: details."},
+		{"no camera", fails("NotFoundError"), "This device has no camera: connect one, or choose photos."},
+		{"busy camera", fails("NotReadableError"), "The camera can't be used; another program may be using it: close that, then try again."},
+		{"other error", fails("InvalidStateError"), "The camera can't be used: details. Try again, or choose photos."},
 		{"plain HTTP", `Object.defineProperty(window, "isSecureContext", { value: false }); true`, "Over plain HTTP, browsers allow the camera only to pages on localhost: start imprint serve with --tls self-signed, or choose photos; phones then offer to take one."},
 	} {
 		v.evaluates(`document.getElementById("way").textContent = ""; `+c.script, nil)

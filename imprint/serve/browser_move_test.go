@@ -52,7 +52,7 @@ func TestPageMove(t *testing.T) {
 	v.screenshot("photo")
 	v.run(chromedp.Click("#ask-other"))
 	v.sees("#question", "To which class")
-	v.run(chromedp.SetValue("#ask-text", "b"), chromedp.Click("#ask-yes"))
+	v.run(chromedp.WaitNotVisible("#ask-text"), chromedp.SetValue("#ask-class", "b"), chromedp.Click("#ask-yes"))
 	v.sees("#notice", "moved a photo to b")
 	s.checkExamples(map[string]int{"a": 1, "b": 3}, 0)
 	v.run(chromedp.Click(`[data-label="b"] .photos button`), chromedp.WaitVisible("#ask-photo"), chromedp.Click("#ask-yes"))

@@ -67,6 +67,10 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.setDeadlines(w, r)
 	setSecurityHeaders(w.Header())
 	if err := g.check(rec, r); err != nil {
+		if errors.Is(err, errToken) && asksToSignIn(r) {
+			g.server.sendSignIn(rec, r)
+			return
+		}
 		g.server.fail(rec, r, err)
 		return
 	}
@@ -130,9 +134,10 @@ func (g *guard) check(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer realm="imprint"`)
-	return refused{http.StatusUnauthorized, errors.New("missing or wrong token"),
-		"open the URL that imprint serve printed, or send Authorization: Bearer TOKEN"}
+	return refused{http.StatusUnauthorized, errToken, "open the URL that imprint serve printed, or send Authorization: Bearer TOKEN"}
 }
+
+var errToken = errors.New("missing or wrong token")
 
 // cookieName returns the name of the cookie with the token. Browsers send the one for TLS over TLS
 // only, and keep the server from replacing it without TLS, so that needs another name.

@@ -85,6 +85,6 @@ func TestPageSourceMissing(t *testing.T) {
 	s := start(t, testConfig{options: Options{Source: parseSource(t, "folder:no-such-folder")}})
 	v := visitor{t, ctx}
 	v.run(network.Enable(), chromedp.Navigate(s.url))
-	v.sees("#trouble", "folder:no-such-folder not found. Trying again…")
+	v.sees("#trouble", "folder:no-such-folder not found: plug it in, choose photos, or start imprint serve with another --source. Trying again…")
 	v.awaits(`document.getElementById("camera").hidden`)
 }

@@ -12,6 +12,9 @@ import (
 //go:embed web
 var web embed.FS
 
+//go:embed signin.html
+var signIn string
+
 //go:embed openapi.json
 var openAPI []byte
 
@@ -23,6 +26,21 @@ func pageFile(path string) (name string, ok bool) {
 	}
 	info, err := fs.Stat(web, name)
 	return name, err == nil && info.Mode().IsRegular()
+}
+
+// asksToSignIn reports whether a request without the right token should get the page to enter it.
+func asksToSignIn(r *http.Request) bool {
+	return r.URL.Path == "/" && r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+// sendSignIn sends the page to enter the token. Its form sends the token to "/".
+func (s *Server) sendSignIn(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	page := signIn
+	if r.URL.Query().Has("token") {
+		page = strings.Replace(page, `<p id="why">Enter`, `<p id="why" role="alert">That token is wrong. Enter`, 1)
+	}
+	s.respondBytes(w, http.StatusUnauthorized, "text/html; charset=utf-8", []byte(page))
 }
 
 // sendPage sends an embedded file. Browsers must revalidate it each time, so that a new version of

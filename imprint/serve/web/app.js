@@ -1,23 +1,41 @@
 // The page of imprint serve: the camera picture, the result, and buttons to train classes.
-import { ask, listen } from "./api.js";
+import { ask, listen, send } from "./api.js";
 import { Boxes } from "./boxes.js";
 import { Camera } from "./camera.js";
 import { Cards } from "./classes.js";
 import { Doubtful } from "./doubtful.js";
 import { holdToTrain, recording, trainAt } from "./hold.js";
+import { jpeg } from "./jpeg.js";
 import { Regions } from "./regions.js";
 import { Tray, acceptDrops, count } from "./photos.js";
+import { Review } from "./review.js";
 
 const at = (id) => document.getElementById(id);
 const percent = (v) => `${Math.round(v * 100)} %`;
 
-// tell shows the outcome of the last action.
-function tell(sentence, good = false) {
-  at("notice").textContent = sentence;
-  at("notice").classList.toggle("bad", !good);
+// offer shows a button that helps, or hides it if it has no text.
+function offer(id, text, act) {
+  at(id).hidden = !text;
+  if (at(id).textContent !== text) at(id).textContent = text ?? "";
+  at(id).onclick = act;
 }
 
-const camera = new Camera(at("camera"), (sentence) => { at("way").textContent = sentence; });
+// tell shows the outcome of the last action: a sentence or an error. An error that may be over soon gets a
+// button to try again.
+let failed = ""; // the error shown, as the server's notice has it
+function tell(what, good = false) {
+  failed = what.error ?? "";
+  at("notice").textContent = what.message ?? what;
+  at("notice").classList.toggle("bad", !good);
+  offer("again", what.again && "Try again", () => what.again().catch(tell));
+}
+
+const choosePhotos = () => at("files").click();
+const nameClass = () => { at("name").scrollIntoView({ block: "center" }); at("name").focus(); };
+const camera = new Camera(at("camera"), (sentence, help) => {
+  at("way").textContent = sentence;
+  offer("way-help", { choose: "Choose photos instead", again: "Try again" }[help], help === "choose" ? choosePhotos : () => camera.start());
+});
 const tray = new Tray(at("photos"), {
   // The picture shows chosen photos unless it shows a camera.
   path: () => (camera.running || state.health?.source.state !== "none" ? "/v1/classify" : "/v1/frames"),
@@ -31,6 +49,8 @@ const tray = new Tray(at("photos"), {
   },
 });
 const cards = new Cards(at("classes"), tell, (label) => tray.train(label));
+
+const review = new Review({ section: at("suspects"), title: at("suspects-title"), list: at("suspect-photos"), rest: at("suspects-rest"), check: at("check"), cards, told: tell });
 
 const regions = new Regions({ picture: at("picture"), layer: at("parts"), list: at("regions"), choice: at("area"), add: at("add-region"), told: tell });
 
@@ -51,7 +71,8 @@ async function trainNew(files) {
 
 holdToTrain(at("teach-new"), newName, tell);
 at("add-new").addEventListener("click", () => trainNew());
-at("choose").addEventListener("click", () => at("files").click());
+at("choose").addEventListener("click", choosePhotos);
+at("first").addEventListener("click", nameClass);
 at("choose-folder").addEventListener("click", () => at("folder").click());
 for (const input of [at("files"), at("folder")]) {
   input.addEventListener("change", () => {
@@ -67,26 +88,35 @@ acceptDrops((files, target) => {
   else tray.take(files);
 });
 at("name").addEventListener("keydown", (e) => { if (e.key === "Enter") at("teach-new").focus(); });
-at("undo").addEventListener("click", () => ask("POST", "/v1/undo").catch((e) => tell(e.message)));
+at("undo").addEventListener("click", () => ask("POST", "/v1/undo").catch(tell));
 at("pass").addEventListener("input", () => { at("pass-text").textContent = `${at("pass").value} %`; });
-at("pass").addEventListener("change", () => ask("POST", "/v1/retrain", { unknown: at("pass").value / 100 }).catch((e) => tell(e.message)));
+at("pass").addEventListener("change", () => ask("POST", "/v1/retrain", { unknown: at("pass").value / 100 }).catch(tell));
 
 // showTrouble shows what is wrong, if anything, at the top of the page.
 const state = { connected: true, status: 0, health: null, classes: null };
 function showTrouble() {
   const { source, device } = state.health ?? {};
-  let sentence = "";
-  if (!state.connected && state.status === 401) sentence = "This page needs a token. Open the URL that imprint serve printed.";
-  else if (!state.connected && state.status === 503) sentence = "Too many pages are open. Close one of them.";
-  else if (!state.connected) sentence = "Can't reach the server. Retrying…";
-  else if (device?.state === "down") sentence = `Device error: ${device.error}. Retrying… To diagnose it, run imprint doctor.`;
-  else if (source?.state === "missing") sentence = `${source.name} not found. Trying again… To use another source, start imprint serve with --source.`;
+  let sentence = "", help = ["Choose photos", choosePhotos];
+  if (!state.connected) help = ["Try now", () => reconnect()];
+  if (!state.connected && state.status === 401) {
+    sentence = "This page needs a token: sign in with the one that imprint serve printed.";
+    help = ["Sign in", () => location.reload()];
+  } else if (!state.connected && state.status === 503) sentence = "Too many pages are open: close one of them.";
+  else if (!state.connected) sentence = "Can't reach the server: check that imprint serve runs. Retrying…";
+  else if (device?.state === "down") {
+    sentence = `Device error: ${device.error}. Plug it in again or, to diagnose it, run imprint doctor. Retrying…`;
+    help = ["Try now", () => probe().catch(tell)];
+  } else if (source?.state === "missing") sentence = `${source.name} not found: plug it in, choose photos, or start imprint serve with another --source. Trying again…`;
   else if (source?.state === "failed") sentence = `No picture from ${source.name}: ${source.error}. Trying again…`;
-  else if (source?.state === "lost") sentence = `Camera lost: ${source.error}. Retrying…`;
-  else if (source?.state === "ended") sentence = `${source.name} has ended. To repeat it, start imprint serve with --loop.`;
-  if (at("trouble").textContent !== sentence) at("trouble").textContent = sentence;
+  else if (source?.state === "lost") sentence = `Camera lost: ${source.error}. Plug it in again, or choose photos. Retrying…`;
+  else if (source?.state === "ended") sentence = `${source.name} has ended: choose photos or, to repeat it, start imprint serve with --loop.`;
+  if (at("trouble-text").textContent !== sentence) at("trouble-text").textContent = sentence;
+  offer("trouble-help", ...help);
   at("trouble").hidden = sentence === "";
 }
+
+// probe lets the device classify an empty picture.
+async function probe() { await send("/v1/classify", await jpeg(document.createElement("canvas"), 64, 64, 64)); }
 
 // The picture. Its stream is opened once there is a frame, because until then the browser
 // would show the page as loading. It is opened again when it breaks.
@@ -128,11 +158,7 @@ function draw() {
   at("sure-text").textContent = percent(sure);
   at("unknown").value = unknown;
   at("unknown-text").textContent = percent(unknown);
-  at("top").replaceChildren(...r.top.slice(0, 5).map((t) => {
-    const bar = Object.assign(document.createElement("li"), { textContent: `${t.label} ${percent(t.score)}` });
-    bar.style.setProperty("--share", `${100 * t.score}%`);
-    return bar;
-  }));
+  at("top").replaceChildren(...bars(r.top));
   at("device").textContent = r.device || "–";
   at("latency").textContent = `${r.latency_ms.toFixed(r.latency_ms < 10 ? 1 : 0)} ms`;
   at("generation").textContent = r.generation;
@@ -141,6 +167,19 @@ function draw() {
   at("rate").textContent = counted.length > 1 ? `${(1000 * (counted.length - 1) / (now - counted[0])).toFixed(0)} fps` : "–";
   cards.see(r.voted);
   speak(at("label").textContent);
+}
+
+// bars returns one bar for each class, and one for those that the server leaves out.
+function bars(top) {
+  const bar = (text, share) => {
+    const e = Object.assign(document.createElement("li"), { textContent: `${text} ${percent(share)}`, dir: "auto" });
+    e.style.setProperty("--share", `${100 * share}%`);
+    return e;
+  };
+  const left = (state.classes?.length ?? 0) + (state.hasUnknown ? 1 : 0) - top.length;
+  const list = top.map((t) => bar(t.label, t.score));
+  if (left > 0 && top.length > 0) list.push(bar(left === 1 ? "1 other class" : `${left} other classes`, Math.max(0, 1 - top.reduce((sum, t) => sum + t.score, 0))));
+  return list;
 }
 
 // speak announces a label to screen readers once it is stable.
@@ -153,7 +192,7 @@ function speak(label) {
   speaking = { label, timer: setTimeout(() => { spoken = label; at("spoken").textContent = label; speaking = undefined; }, 800) };
 }
 
-listen({
+const reconnect = listen({
   connection(connected, status) {
     if (connected && !state.connected) streaming = frames = false; // the server may have restarted
     state.connected = connected;
@@ -183,7 +222,10 @@ listen({
   },
   classes(c) {
     state.classes = c.classes;
+    state.hasUnknown = c.unknown.accepted < 1;
     cards.show(c.classes, c.advice);
+    review.changed(c.classes);
+    at("first").hidden = c.classes.length > 1;
     at("downloads").hidden = c.classes.length === 0;
     const a = c.accuracy;
     at("accuracy").textContent = c.classes.length === 0 ? "No classes yet. Name one, then hold the button while the camera sees it, or add photos of it."
@@ -210,5 +252,5 @@ listen({
     if (t.state === "done" && t.label === at("name").value.trim()) at("name").value = "";
   },
   doubtful(d) { doubtful.show(d); },
-  notice(n) { tell(n.sentence, n.ok); },
+  notice(n) { if (n.ok || n.sentence !== failed) tell(n.sentence, n.ok); },
 });

@@ -10,7 +10,7 @@ const afterError = 1000; // ms before the next frame
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // A Camera is started and stopped by a button. It calls told with a sentence, which is
-// empty when all is well.
+// empty when all is well, and with what may help: "choose" photos or "again".
 export class Camera {
   constructor(button, told) {
     this.button = button;
@@ -21,18 +21,18 @@ export class Camera {
     window.addEventListener("pagehide", () => this.stop());
   }
 
-  stop(sentence = "") {
+  stop(sentence = "", help = sentence && "again") {
     const run = this.running;
     if (!run) return;
     this.running = null;
     run.media?.getTracks().forEach((track) => track.stop());
     this.button.textContent = "Use this device's camera";
-    this.told(sentence);
+    this.told(sentence, help);
   }
 
   async start() {
     if (!window.isSecureContext || !navigator.mediaDevices?.getUserMedia) {
-      this.told("Over plain HTTP, browsers allow the camera only to pages on localhost: start imprint serve with --tls self-signed, or choose photos; phones then offer to take one.");
+      this.told("Over plain HTTP, browsers allow the camera only to pages on localhost: start imprint serve with --tls self-signed, or choose photos; phones then offer to take one.", "choose");
       return;
     }
     const run = this.running = {};
@@ -51,7 +51,7 @@ export class Camera {
       video.srcObject = media;
       await video.play();
     } catch (e) {
-      if (!isOver()) this.stop(reason(e));
+      if (!isOver()) this.stop(...reason(e));
       return;
     }
     await this.post(video, isOver);
@@ -68,7 +68,7 @@ export class Camera {
       } catch (e) {
         if (isOver()) return;
         if (!(e instanceof Refusal)) { this.stop(`The camera failed: ${e.message}.`); return; }
-        if (e.status === 409) { this.stop(e.message); return; } // the server has a camera now
+        if (e.status === 409) { this.stop(e.message, ""); return; } // the server has a camera now
         if (e.status !== 503) await pause(afterError); // 503: another client's frame was newer
       }
       await pause(Math.max(0, due - performance.now()));
@@ -76,18 +76,18 @@ export class Camera {
   }
 }
 
-// reason says why the browser gives no camera.
+// reason says why the browser gives no camera, and what may help.
 function reason(e) {
   switch (e.name) {
     case "NotAllowedError":
     case "SecurityError":
-      return "The browser refused the camera: allow it in the settings of this page, then try again.";
+      return ["The browser refused the camera: allow it in the settings of this page, then try again."];
     case "NotFoundError":
     case "OverconstrainedError":
-      return "This device has no camera.";
+      return ["This device has no camera: connect one, or choose photos.", "choose"];
     case "NotReadableError":
     case "AbortError":
-      return "The camera can't be used; another program may be using it.";
+      return ["The camera can't be used; another program may be using it: close that, then try again."];
   }
-  return `The camera can't be used: ${e.message}.`;
+  return [`The camera can't be used: ${e.message}. Try again, or choose photos.`, "choose"];
 }

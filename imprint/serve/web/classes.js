@@ -16,27 +16,35 @@ let forgetQuestion = () => {};
 
 // question asks for a confirmation or, if text is given, for a new text. It resolves to
 // null if the user cancels or another question takes its place. It can show a photo, and offer another
-// answer; then it resolves to "other" if the user chooses that.
-export function question(words, yes, text, { photo, other } = {}) {
+// answer; then it resolves to "other" if the user chooses that. With choices, a list of texts, the user
+// chooses one of them or enters a new one; text is the choice that it starts with.
+export function question(words, yes, text, { photo, other, choices } = {}) {
   forgetQuestion(); // the close event of its dialog may still be queued
   const dialog = document.getElementById("ask");
   const field = document.getElementById("ask-field"), input = document.getElementById("ask-text");
   document.getElementById("question").textContent = words;
   document.getElementById("ask-yes").textContent = yes;
-  field.hidden = text === undefined;
+  const pick = document.getElementById("ask-pick"), list = document.getElementById("ask-class");
+  pick.hidden = !choices;
+  list.replaceChildren(...(choices ?? []).map((c) => make("option", { value: c, textContent: c, selected: c === text })), make("option", { value: "", textContent: "New class…" }));
+  const enter = () => {
+    field.hidden = text === undefined || pick.hidden === false && list.value !== "";
+  };
+  list.onchange = () => { enter(); if (!field.hidden) input.focus(); };
+  enter();
   const shownPhoto = document.getElementById("ask-photo"), third = document.getElementById("ask-other");
   shownPhoto.hidden = !photo;
   if (photo) shownPhoto.src = photo;
   third.hidden = !other;
   third.textContent = other ?? "";
-  input.value = text ?? "";
+  input.value = choices ? "" : text ?? "";
   dialog.returnValue = "";
   dialog.showModal();
-  if (text !== undefined) input.select();
+  if (!field.hidden) input.select();
   return new Promise((answer) => {
     const closed = () => {
       if (dialog.open) return; // the event belongs to the previous question
-      answer(dialog.returnValue === "other" ? "other" : dialog.returnValue === "yes" ? (text === undefined ? true : input.value.trim()) : null);
+      answer(dialog.returnValue === "other" ? "other" : dialog.returnValue === "yes" ? (text === undefined ? true : field.hidden ? list.value : input.value.trim()) : null);
       forgetQuestion();
     };
     forgetQuestion = () => { dialog.removeEventListener("close", closed); answer(null); };
@@ -50,6 +58,14 @@ document.getElementById("ask-text").addEventListener("keydown", (e) => {
   e.preventDefault();
   document.getElementById("ask").close("yes");
 });
+
+// What a verdict of the server says about a class.
+const verdicts = {
+  enough: () => "enough photos",
+  more: (v) => `add about ${v.more} more`,
+  confused: (v) => `confused with ${v.with}`,
+  few: (v) => `too few to tell: add ${v.more} from other times`,
+};
 
 // Cards shows one card per class. It updates existing cards in place, so that a button
 // stays held or focused.
@@ -85,6 +101,12 @@ export class Cards {
     });
   }
 
+  // judge shows the server's verdict on each class.
+  judge(list) {
+    const of = new Map(list.map((v) => [v.label, v]));
+    for (const [label, card] of this.cards) card.judge(of.get(label));
+  }
+
   // see highlights the recognized class.
   see(label) {
     for (const [name, card] of this.cards) card.element.classList.toggle("seen", name === label);
@@ -92,7 +114,7 @@ export class Cards {
 
   make(label) {
     const act = (work) => async () => {
-      try { await work(); } catch (e) { this.told(e.message); }
+      try { await work(); } catch (e) { this.told(e); }
     };
     const path = "/v1/classes/" + encodeURIComponent(label);
     const count = make("span", { className: "count" });
@@ -111,11 +133,12 @@ export class Cards {
     add.setAttribute("aria-description", label);
     const offer = (text) => { add.textContent = text; add.hidden = text === ""; };
     offer(this.offer);
+    const verdict = make("p", { className: "verdict", hidden: true, dir: "auto" });
     const tip = make("p", { className: "hint" });
     const grid = make("div", { className: "photos" });
     const more = make("button", { type: "button", className: "quiet", onclick: () => { all = !all; draw(); } });
     const element = make("li", { className: "card" },
-      make("div", { className: "row" }, make("h3", { textContent: label }), count, make("span", {}, rename, forget)), tip, teach, add, grid, more);
+      make("div", { className: "row" }, make("h3", { textContent: label, dir: "auto" }), count, make("span", {}, rename, forget)), verdict, tip, teach, add, grid, more);
     element.dataset.label = label;
     const draw = () => {
       count.textContent = photos.length === 1 ? "1 photo" : `${photos.length} photos`;
@@ -133,7 +156,7 @@ export class Cards {
       const b = make("button", { type: "button", title: when, ariaLabel: `Remove or move photo ${i + 1} of ${label}, ${when}`, onclick: act(async () => {
         const what = await question(`Remove this photo of ${label} (${when})?`, "Remove", undefined, { photo: thumbnail, other: "Move…" });
         if (what === "other") {
-          const to = await question(`To which class does this photo belong?`, "Move", label, { photo: thumbnail });
+          const to = await question(`To which class does this photo belong?`, "Move", label, { photo: thumbnail, choices: [...this.cards.keys()] });
           if (to && to !== label) await ask("PATCH", example, { label: to });
         } else if (what) {
           await ask("DELETE", example);
@@ -142,7 +165,13 @@ export class Cards {
       b.dataset.sha256 = p.sha256;
       return b;
     };
-    return { element, offer, show: (list, advice) => {
+    const judge = (v) => {
+      verdict.hidden = !v;
+      if (!v) return;
+      verdict.textContent = verdicts[v.verdict](v) + (v.total > 0 ? ` (${v.right} of ${v.total} recognized when left out)` : "");
+      verdict.dataset.verdict = v.verdict;
+    };
+    return { element, offer, judge, show: (list, advice) => {
       const now = Math.round(100 * (advice?.now ?? 0)), then = Math.round(100 * (advice?.then ?? 0));
       tip.textContent = `${advice?.more} more photos should help most (${now} → ${then} % correct)`;
       tip.hidden = then <= now;

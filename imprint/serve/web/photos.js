@@ -128,7 +128,8 @@ export class Tray {
       this.remove(mine);
       return true;
     } catch (e) {
-      this.told(e.message);
+      if (e.again) e.again = () => this.train(label, files);
+      this.told(e);
       return false;
     } finally {
       this.adding = false;
