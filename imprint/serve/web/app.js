@@ -2,7 +2,7 @@
 import { ask, listen, send } from "./api.js";
 import { Boxes } from "./boxes.js";
 import { Camera } from "./camera.js";
-import { Cards } from "./classes.js";
+import { Cards, make } from "./classes.js";
 import { Doubtful } from "./doubtful.js";
 import { holdToTrain, recording, trainAt } from "./hold.js";
 import { jpeg } from "./jpeg.js";
@@ -172,7 +172,7 @@ function draw() {
 // bars returns one bar for each class, and one for those that the server leaves out.
 function bars(top) {
   const bar = (text, share) => {
-    const e = Object.assign(document.createElement("li"), { textContent: `${text} ${percent(share)}`, dir: "auto" });
+    const e = make("li", {}, make("bdi", { textContent: text }), ` ${percent(share)}`);
     e.style.setProperty("--share", `${100 * share}%`);
     return e;
   };

@@ -165,8 +165,10 @@ export class Cards {
       b.dataset.sha256 = p.sha256;
       return b;
     };
+    let helps = false; // whether the tip has something to say
     const judge = (v) => {
       verdict.hidden = !v;
+      tip.hidden = !helps || (v && v.verdict !== "few");
       if (!v) return;
       verdict.textContent = verdicts[v.verdict](v) + (v.total > 0 ? ` (${v.right} of ${v.total} recognized when left out)` : "");
       verdict.dataset.verdict = v.verdict;
@@ -174,7 +176,8 @@ export class Cards {
     return { element, offer, judge, show: (list, advice) => {
       const now = Math.round(100 * (advice?.now ?? 0)), then = Math.round(100 * (advice?.then ?? 0));
       tip.textContent = `${advice?.more} more photos should help most (${now} → ${then} % correct)`;
-      tip.hidden = then <= now;
+      helps = then > now;
+      tip.hidden = !helps || (!verdict.hidden && verdict.dataset.verdict !== "few");
       photos = list.toSorted((a, b) => (a.time < b.time ? 1 : -1)); // newest first
       draw();
     } };
