@@ -125,9 +125,7 @@ func runServe(c *cli.Context) error {
 	if err != nil {
 		return errors.Join(err, server.Close())
 	}
-	if list, _ := server.Regions(); (len(actors) > 0 || broker != nil) && len(list.Regions) == 0 {
-		warn(c, "no region to act on; --region picture=0,0,1,1 is the whole picture")
-	}
+	warnWithoutRegion(c, server, len(actors) > 0 || broker != nil)
 	listeners, err := listen(c, dir, fs.FileMode(mode))
 	if err != nil {
 		return errors.Join(err, server.Close())

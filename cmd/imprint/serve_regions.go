@@ -52,3 +52,10 @@ func regionActors(c *cli.Context, o *serve.Options) (actors []regionActor, err e
 	}
 	return actors, nil
 }
+
+// warnWithoutRegion warns if states are acted on, but the server has no regions.
+func warnWithoutRegion(c *cli.Context, server *serve.Server, acted bool) {
+	if list, _ := server.Regions(); acted && len(list.Regions) == 0 {
+		warn(c, "no region to act on; --region picture=0,0,1,1 is the whole picture")
+	}
+}

@@ -168,13 +168,26 @@ func (v visitor) holds(selector string) {
 	v.sees(selector, "Hold to train")
 }
 
-// seesNames checks that all controls that are shown have an accessible name.
+// seesNames checks that all controls that are shown have an accessible name. If IMPRINT_AXE names the script of axe-core,
+// it also runs that on the page.
 func (v visitor) seesNames() {
 	v.t.Helper()
 	var nameless []string
 	v.run(chromedp.Evaluate(`[...document.querySelectorAll("button, input")].filter((e) => !e.hidden && !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML)`, &nameless))
 	if len(nameless) > 0 {
 		v.t.Errorf("without an accessible name: %q", nameless)
+	}
+	if path := os.Getenv("IMPRINT_AXE"); path != "" {
+		axe, err := os.ReadFile(path)
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		var violations []string
+		v.run(chromedp.Evaluate(string(axe)+"; null", nil))
+		v.evaluates(`axe.run().then((r) => r.violations.flatMap((v) => v.nodes.map((n) => v.id + ": " + n.html + " " + n.failureSummary)))`, &violations)
+		for _, violation := range violations {
+			v.t.Errorf("axe: %s", violation)
+		}
 	}
 }
 

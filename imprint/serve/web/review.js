@@ -45,7 +45,12 @@ export class Review {
     const kept = new Set(remembered());
     const left = suspects.filter((p) => !kept.has(key(p)));
     const old = new Map([...this.list.children].map((e) => [e.dataset.key, e]));
-    this.list.replaceChildren(...left.map((p) => old.get(key(p)) ?? this.item(p)));
+    const wanted = new Set(left.map(key));
+    for (const [k, e] of old) if (!wanted.has(k)) e.remove();
+    left.forEach((p, i) => { // in place, so that buttons keep the focus
+      const e = old.get(key(p)) ?? this.item(p), there = this.list.children[i] ?? null;
+      if (there !== e) this.list.insertBefore(e, there);
+    });
     this.total = total - (suspects.length - left.length);
     this.count();
   }
