@@ -1,6 +1,9 @@
 package classifier
 
-import "math"
+import (
+	"cmp"
+	"math"
+)
 
 // uncalibratedRidge is the factor that converts outputs of ridge regression to logits if too few
 // examples are left out for calibration. It makes the scores about as confident as the mean
@@ -51,11 +54,12 @@ func (t *training) calibrate(m Method, leftOut [][]float64, total int) calibrati
 		return losses[k]
 	}
 	falls := func(k int) bool { return loss(k+1) < loss(k)*(1-1e-9) }
-	// The loss is convex in the factor, so it has one minimum. The search starts where it usually
-	// is, and then takes longer and longer steps to find a factor below it and one above.
+	// The loss is convex in the factor, so it has one minimum. The search starts where it was for
+	// another method, or else usually is, and then takes longer and longer steps to find a factor
+	// below it and one above.
 	const first, usual, last = 0, 24, 39
 	low, high := first-1, last // falls(low) is true, or low is below first; falls(high) is false, or high is last
-	for at, step := usual, 1; low < at && at < high; step *= 2 {
+	for at, step := min(cmp.Or(t.lastFactor, usual), last-1), 1; low < at && at < high; step *= 2 {
 		if falls(at) {
 			low, at = at, at+step
 		} else {
@@ -69,6 +73,7 @@ func (t *training) calibrate(m Method, leftOut [][]float64, total int) calibrati
 			high = middle
 		}
 	}
+	t.lastFactor = high
 	best := factor(high)
 	c := calibration{scale: best, temperature: uncalibrated / best}
 	if t.coarse {

@@ -125,9 +125,11 @@ func choose(examples []Example, method Method, sqrt bool, memory *Memory) (*trai
 	}
 	t := c.trainings[best.Sqrt]
 	if len(c.examples) != len(examples) {
+		lastFactor := t.lastFactor
 		if t, err = best.training(examples, memory); err != nil {
 			return nil, best, err
 		}
+		t.lastFactor = lastFactor
 	}
 	t.candidates = c.candidates
 	return t, best, nil
@@ -151,7 +153,7 @@ func (c *comparison) best(sqrt bool) (Recipe, error) {
 				return best, err
 			}
 			if other := c.trainings[!r.Sqrt]; other != nil {
-				t.bursts = other.bursts
+				t.bursts, t.lastFactor = other.bursts, other.lastFactor
 			} else {
 				t.bursts = groupBursts(c.examples)
 			}

@@ -43,6 +43,7 @@ type training struct {
 	products   lower // Σ x·xᵀ over all examples; nil if it is not known yet
 	scatter    lower // set by withinScatter
 	layers     map[Method]*calibratedLayer
+	lastFactor int         // number of the factor that calibrate found last
 	candidates []Candidate // the recipes that Auto compared
 }
 
@@ -314,9 +315,8 @@ func (t *training) setColumns(group []float64, width, from, to int) {
 			copy(out, t.fine[i][from:to])
 			continue
 		}
-		for j, v := range t.x[i][from:to] {
-			out[j] = float64(v) * featureStep
-		}
+		clear(out)
+		addFeatures(1, t.x[i][from:to], out)
 	}
 }
 

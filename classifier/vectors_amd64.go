@@ -6,7 +6,7 @@ package classifier
 // They return how many values they have processed, which is 0 for short vectors.
 
 // shortVector is the length up to which calling assembly does not pay.
-const shortVector = 32
+const shortVector = 16
 
 // blocks returns the largest multiple of size up to n, or 0 if assembly can't run or does not pay.
 func blocks(n, size int) int {
