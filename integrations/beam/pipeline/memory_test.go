@@ -143,7 +143,7 @@ func TestMemory(t *testing.T) {
 		make func(n int) func() error
 		n    int
 		most uint64 // bytes for each photo; a decoded photo has a million, the values of an embedding 2048
-	}{{"embed", embed, 40, 200_000}, {"fit", fit, 9000, 800}, {"evaluate", evaluate, 5000, 800}} {
+	}{{"embed", embed, 40, 200_000}, {"fit", fit, 9000, 800}, {"evaluate", evaluate, 9000, 800}} {
 		var peak [2]uint64
 		for k, n := range []int{test.n, 4 * test.n} {
 			work := test.make(n)
