@@ -76,6 +76,9 @@ func TestSufficiency(t *testing.T) {
 
 // TestSufficiencyHolds compares verdicts on a few photos of each class with the recall on all others.
 func TestSufficiencyHolds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	const good = 0.8
 	found := make(map[Verdict][2]int) // classes with good recall, and all
 	for _, name := range []string{"clothing", "flowers17"} {

@@ -1,12 +1,32 @@
 package serve
 
 import (
+	"io/fs"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
+
+// TestPageSize checks the bytes of all files of the pages.
+func TestPageSize(t *testing.T) {
+	const limit = 100_000
+	size := len(signIn)
+	if err := fs.WalkDir(web, ".", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		b, err := web.ReadFile(path)
+		size += len(b)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if size > limit {
+		t.Errorf("got %d bytes, want at most %d", size, limit)
+	}
+}
 
 // TestPageDocs checks that /v1/docs shows every request of openapi.json.
 func TestPageDocs(t *testing.T) {

@@ -83,12 +83,7 @@ func TestReviewCanceled(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("during another report: got error %v, want %v", err, context.Canceled)
 	}
-	ws, err := imprint.Open(s.workspace.dir, imprint.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ws.Close()
-	set, err := ws.Examples()
+	set, _, _, _, err := s.reviewer.examples(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
