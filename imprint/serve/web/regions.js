@@ -55,8 +55,7 @@ export class Regions {
     const state = make("span");
     const title = make("span");
     const box = make("button", { type: "button", className: "part" }, title);
-    box.ariaLabel = `Region ${name}`;
-    box.setAttribute("aria-description", "Arrow keys move it, with Shift they resize it");
+    box.setAttribute("aria-description", "Region: arrow keys move it, with Shift they resize it");
     const settings = settingsOf(name, {
       save: async (settings) => {
         this.show((await ask("PUT", this.path(name), settings)).regions);
