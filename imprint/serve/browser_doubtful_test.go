@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
@@ -32,18 +33,22 @@ func TestPageDoubtful(t *testing.T) {
 	v.run(emulation.ClearDeviceMetricsOverride())
 
 	nearest := s.Doubtful(0, 1).List[0].Label
+	button := func(text string) chromedp.Action {
+		return chromedp.Click(fmt.Sprintf(`//ul[@id="groups"]/li[1]//button[text()=%q]`, text), chromedp.BySearch)
+	}
 	v.run(chromedp.Click("#groups button"))
 	v.sees("#doubts-title", "Not sure about 3 pictures")
 	v.sees("#notice", "learned "+nearest+" from 1 photo")
-	v.run(chromedp.Click(`#groups button:nth-child(2)`), chromedp.WaitVisible("#ask"))
+	v.run(button("Other class…"), chromedp.WaitVisible("#ask"))
 	v.sees("#question", "Classes: a, b")
 	v.run(chromedp.SendKeys("#ask-text", "<i>c"), chromedp.Click("#ask-yes"))
 	v.sees("#doubts-title", "Not sure about 2 pictures")
 	v.sees("#classes h3", "<i>c")
-	v.run(chromedp.Click(`#groups button:nth-child(3)`))
+	v.run(chromedp.WaitVisible(`//ul[@id="groups"]/li[1]//button[text()="<i>c"]`, chromedp.BySearch)) // can be chosen now
+	v.run(button("None of the classes"))
 	v.sees("#doubts-title", "Not sure about 1 picture")
 	v.sees("#notice", "1 photo shows no class")
-	v.run(chromedp.Click(`#groups button:nth-child(4)`), chromedp.WaitNotVisible("#doubts"))
+	v.run(button("Drop"), chromedp.WaitNotVisible("#doubts"))
 	counts := map[string]int{"a": 3, "b": 3, "<i>c": 1}
 	counts[nearest]++
 	s.checkExamples(counts, 1)

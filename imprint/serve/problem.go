@@ -73,7 +73,6 @@ var statuses = []struct {
 	{ErrDropped, http.StatusServiceUnavailable, ""},
 	{errStopping, http.StatusServiceUnavailable, ""},
 	{context.Canceled, statusClientGone, ""},
-	{context.DeadlineExceeded, http.StatusServiceUnavailable, "try again"},
 }
 
 // problem returns the status code and the response for an error.
@@ -85,6 +84,9 @@ func problem(err error) (int, Problem) {
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
 		return http.StatusRequestEntityTooLarge, Problem{Error: fmt.Sprintf("request body exceeds %d bytes", large.Limit)}
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: the request took too long", ErrBusy)
 	}
 	for _, s := range statuses {
 		if errors.Is(err, s.err) {

@@ -23,6 +23,7 @@ var uploadPhotos = flag.Int("upload", 40, "the `number` of photos that TestUploa
 func TestUpload(t *testing.T) {
 	s := start(t, testConfig{noCamera: true, anyBackbone: *uploadPhotos > 1000})
 	perForm := min(maxFormPhotos, *uploadPhotos/4) - 1
+	retries := 0
 	send := func(from, status int, files ...string) {
 		t.Helper()
 		files = append(files, "damaged.jpg", "not a photo")
@@ -30,7 +31,12 @@ func TestUpload(t *testing.T) {
 			files = append(files, "photo.png", string(backbonetest.Photo(uint64(i%4), uint64(i))))
 		}
 		contentType, body := photoForm(t, files...)
-		if got, answer := s.sendForm(fmt.Sprintf("/v1/examples?label=class%d", from/perForm%4), contentType, body); got != status {
+		path := fmt.Sprintf("/v1/examples?label=class%d", from/perForm%4)
+		got, answer := s.sendForm(path, contentType, body)
+		for ; got == 503; got, answer = s.sendForm(path, contentType, body) { // a busy machine
+			retries++
+		}
+		if got != status {
 			t.Fatalf("photos from %d: got status %d, want %d: %s", from, got, status, answer)
 		}
 	}
@@ -52,7 +58,7 @@ func TestUpload(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if resp.Body.Close(); resp.StatusCode != 200 {
+			if resp.Body.Close(); resp.StatusCode != 200 && resp.StatusCode != 503 {
 				t.Errorf("got status %d for another photo", resp.StatusCode)
 			}
 			longest = max(longest, time.Since(began))
@@ -77,5 +83,5 @@ func TestUpload(t *testing.T) {
 	if after := s.classNames(); after != before || strings.Count(after, "class") != 4 {
 		t.Errorf("got %s after %s", after, before)
 	}
-	t.Logf("%d photos in forms of %d in %.0f s: %s; largest heap %.0f MB, slowest other photo %v", sent, perForm+1, took.Seconds(), before, float64(peak)/1e6, longest.Round(time.Millisecond))
+	t.Logf("%d photos in forms of %d in %.0f s: %s; largest heap %.0f MB, slowest other photo %v, %d forms sent again", sent, perForm+1, took.Seconds(), before, float64(peak)/1e6, longest.Round(time.Millisecond), retries)
 }

@@ -226,6 +226,7 @@ const reconnect = listen({
     cards.show(c.classes, c.advice);
     review.changed(c.classes);
     at("first").hidden = c.classes.length > 1;
+    doubtful.draw();
     at("downloads").hidden = c.classes.length === 0;
     const a = c.accuracy;
     at("accuracy").textContent = c.classes.length === 0 ? "No classes yet. Name one, then hold the button while the camera sees it, or add photos of it."
