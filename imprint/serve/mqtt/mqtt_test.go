@@ -46,9 +46,18 @@ func hasLabel(label string) func(string) bool {
 
 func is(want string) func(string) bool { return func(payload string) bool { return payload == want } }
 
-// teach trains a class with what a region shows. It tries again if a busy machine classified no frame in time.
+// teach trains a class with what a region shows, once the frames of an earlier scene have been classified.
+// It tries again if a busy machine classified no frame in time.
 func teach(t *testing.T, s *serve.Server, label, name string) {
 	t.Helper()
+	answered := func(list serve.RegionList) uint64 {
+		i := slices.IndexFunc(list.Regions, func(r serve.RegionStatus) bool { return r.Name == name })
+		return list.Regions[i].Frames.Answered
+	}
+	list, changed := s.Regions()
+	for from := answered(list); answered(list) < from+5; list, changed = s.Regions() {
+		<-changed
+	}
 	err := serve.ErrNoFrames
 	for range 10 {
 		if errors.Is(err, serve.ErrNoFrames) {
