@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,6 +18,7 @@ func TestProblemStatus(t *testing.T) {
 		want int
 	}{
 		{fmt.Errorf("retrain: %w in the coral layout", imprint.ErrUnknown), http.StatusConflict},
+		{fmt.Errorf("add: %w", context.DeadlineExceeded), http.StatusServiceUnavailable},
 		{errors.New("other"), http.StatusInternalServerError},
 	} {
 		if got, _ := problem(test.err); got != test.want {
