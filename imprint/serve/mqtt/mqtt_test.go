@@ -46,8 +46,8 @@ func hasLabel(label string) func(string) bool {
 
 func is(want string) func(string) bool { return func(payload string) bool { return payload == want } }
 
-// teach trains a class with what a region shows, once the frames of an earlier scene have been classified.
-// It tries again if a busy machine classified no frame in time.
+// teach trains a class with at least five pictures of a region, once those of an earlier scene have been
+// classified. A busy machine needs several attempts.
 func teach(t *testing.T, s *serve.Server, label, name string) {
 	t.Helper()
 	answered := func(list serve.RegionList) uint64 {
@@ -58,14 +58,10 @@ func teach(t *testing.T, s *serve.Server, label, name string) {
 	for from := answered(list); answered(list) < from+5; list, changed = s.Regions() {
 		<-changed
 	}
-	err := serve.ErrNoFrames
-	for range 10 {
-		if errors.Is(err, serve.ErrNoFrames) {
-			_, err = s.TeachRegion(context.Background(), label, name)
+	for photosOf(t, s, label) < 5 {
+		if _, err := s.TeachRegion(context.Background(), label, name); err != nil && !errors.Is(err, serve.ErrNoFrames) {
+			t.Fatal(err)
 		}
-	}
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 
