@@ -57,7 +57,7 @@ func TestPageRegions(t *testing.T) {
 	v.screenshot("regions-phone")
 	v.run(emulation.ClearDeviceMetricsOverride())
 
-	v.run(chromedp.Click("#regions .quiet"), chromedp.Click("#regions form .quiet"), chromedp.WaitVisible("#ask"), chromedp.Click("#ask-yes"), chromedp.WaitNotVisible("#states"))
+	v.run(chromedp.Click("#regions .row > .quiet"), chromedp.Click("#regions form .quiet"), chromedp.WaitVisible("#ask"), chromedp.Click("#ask-yes"), chromedp.WaitNotVisible("#states"))
 	if regions, _ := s.Regions(); len(regions.Regions) > 0 {
 		t.Errorf("got regions %+v", regions)
 	}
