@@ -98,7 +98,8 @@ func TestPageDeadEnds(t *testing.T) {
 	v.seesNames()
 }
 
-// TestPageDeviceGone unplugs the device. Once it is back, the button lets it answer.
+// TestPageDeviceGone unplugs the device. The button tries it at once, and the server tries it until it is
+// back.
 func TestPageDeviceGone(t *testing.T) {
 	ctx := browser(t)
 	workspace, device := withEdgeTPU(t, smallModel)
@@ -107,7 +108,9 @@ func TestPageDeviceGone(t *testing.T) {
 	v.run(network.Enable(), chromedp.Navigate(s.url), chromedp.WaitVisible("#first"))
 	device.Unplug()
 	s.do("POST", "/v1/classify", string(backbonetest.Photo(1, 1)), 503, nil)
-	v.leaves(deadEnd{"no-device", func() { device.Plug() }, "#trouble-text", "Plug it in again or, to diagnose it, run imprint doctor", "#trouble-help", "Try now", `document.getElementById("trouble").hidden`})
+	v.leaves(deadEnd{"no-device", func() {}, "#trouble-text", "Plug it in again or, to diagnose it, run imprint doctor", "#trouble-help", "Try now", `document.getElementById("notice").textContent !== ""`})
+	device.Plug()
+	v.awaits(`document.getElementById("trouble").hidden`)
 }
 
 // TestPageSignIn signs in with a wrong and with the right token. The token is asked for again when the

@@ -120,11 +120,17 @@ func (l *deviceLoop) run(ctx context.Context) {
 			}
 			continue
 		}
+		var again <-chan time.Time
+		if l.status.health().State == "down" {
+			again = time.After(longestDeviceWait)
+		}
 		select {
 		case <-ctx.Done():
 		case <-l.frames.waiting.ready:
 		case waiting = <-jobs:
 		case <-due:
+		case <-again: // without a camera, nothing else tries the device
+			l.warmUp(ctx)
 		}
 	}
 }

@@ -58,7 +58,8 @@ func withEdgeTPU(t testing.TB, name string) (imprint.Options, *emulator.Device) 
 	return imprint.Options{Backbone: compiledPath, Devices: devices}, device
 }
 
-// TestDeviceOpened checks that health knows the Edge TPU before the first frame.
+// TestDeviceOpened checks that health knows the Edge TPU before the first frame, and later notices that
+// it was plugged in.
 func TestDeviceOpened(t *testing.T) {
 	for _, there := range []bool{true, false} {
 		workspace, device := withEdgeTPU(t, smallModel)
@@ -72,6 +73,8 @@ func TestDeviceOpened(t *testing.T) {
 		if s.Health().Device.Error == "" != there {
 			t.Errorf("plugged in: %v: got %+v", there, s.Health().Device)
 		}
+		device.Plug()
+		s.awaitHealth(func(h Health) bool { return h.Device.State == "ok" && h.Device.Name == "usb:1-1" })
 	}
 }
 
