@@ -85,9 +85,9 @@ type Queue struct {
 }
 
 // Add keeps a picture unless it is a near-duplicate of one that is kept. The oldest of 1000 pictures or
-// 256 MiB make room for it. embedding is the picture's
-// embedding, in a space that only one backbone has. encoded returns the picture's file; Add calls it
-// only for a picture to keep. Add sets p.Group and p.SHA256.
+// 256 MiB make room for it. embedding is the picture's embedding, in a space that only one backbone has.
+// encoded returns the picture's file; Add calls it only for a picture to keep. Add sets the group and the
+// SHA-256.
 func (q *Queue) Add(p Picture, space string, embedding []float64, encoded func() ([]byte, error)) (kept bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
