@@ -58,6 +58,9 @@ func TestReplug(t *testing.T) {
 	for i := range cycles {
 		// Unplug the device during an inference, at a different transfer each time.
 		fault := emulator.Fault{At: i % 6, Kind: emulator.Disconnect}
+		if fault.At == 0 { // not a read for events before the inference, whose first transfer is a write
+			fault.Endpoint = 0x01
+		}
 		if throughUSBFS != nil { // the reads are pending already: count only writes
 			fault.Endpoint, fault.At = 0x01, i%4
 		}
