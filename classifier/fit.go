@@ -118,21 +118,45 @@ func choose(examples []Example, method Method, sqrt bool, memory *Memory) (*trai
 		t, err := r.training(examples, memory)
 		return t, r, err
 	}
-	c := comparison{examples: pick(examples, subsample(examples, maxCompared)), trainings: make(map[bool]*training)}
-	best, err := c.best(sqrt)
+	sample := pick(examples, sampleByHash(examples, memory.hashes()))
+	if c := memory.choiceFor(sample, sqrt); c != nil {
+		t, err := c.training(examples, memory)
+		return t, c.recipe, err
+	}
+	compared := comparison{examples: sample, trainings: make(map[bool]*training)}
+	best, err := compared.best(sqrt)
 	if err != nil {
 		return nil, best, err
 	}
-	t := c.trainings[best.Sqrt]
-	if len(c.examples) != len(examples) {
-		lastFactor := t.lastFactor
-		if t, err = best.training(examples, memory); err != nil {
-			return nil, best, err
-		}
-		t.lastFactor = lastFactor
+	t := compared.trainings[best.Sqrt]
+	if len(sample) == len(examples) {
+		t.candidates = compared.candidates
+		return t, best, nil
 	}
-	t.candidates = c.candidates
-	return t, best, nil
+	c := &choice{sample, sqrt, best, compared.candidates, t.lastFactor}
+	if memory != nil {
+		memory.choice = c
+	}
+	t, err = c.training(examples, memory)
+	return t, best, err
+}
+
+// A choice is the recipe that Auto has chosen by comparing all recipes on a sample of the examples.
+type choice struct {
+	sample     []Example
+	sqrt       bool // as for Fit
+	recipe     Recipe
+	candidates []Candidate
+	lastFactor int
+}
+
+// training prepares sorted examples for training with the recipe.
+func (c *choice) training(examples []Example, memory *Memory) (*training, error) {
+	t, err := c.recipe.training(examples, memory)
+	if err == nil {
+		t.candidates, t.lastFactor = c.candidates, c.lastFactor
+	}
+	return t, err
 }
 
 // A comparison chooses a recipe for Auto.

@@ -20,12 +20,14 @@ type Memory struct {
 	// knownGroups.
 	bursts  [][]int
 	margins map[string]margin
+	choice  *choice // of the last call with Auto; nil if it compared the recipes on all examples
 }
 
 // A remembered is an example of the last call.
 type remembered struct {
 	Example
 	square float64 // squared length of the unit vector
+	hash   uint64  // of the unit vector, see hashUnit
 	rank   int     // index in Memory.list
 	burst  int     // index of its burst
 }
@@ -41,6 +43,9 @@ func (m *Memory) Fit(examples []Example, method Method, sqrt bool) (*Fitted, err
 	if len(m.known) < len(m.list) { // some unit vectors share memory
 		m.forget()
 		return Fit(examples, method, sqrt)
+	}
+	if method != Auto {
+		m.choice = nil
 	}
 	t, recipe, err := choose(sorted, method, sqrt, m)
 	if err != nil {
@@ -89,7 +94,7 @@ func (m *Memory) update(examples []Example) []Example {
 			continue
 		}
 		axpy(1, e.Unit, m.total)
-		fresh = append(fresh, &remembered{Example: e, square: squaredLength(e.Unit), burst: -1})
+		fresh = append(fresh, &remembered{Example: e, square: squaredLength(e.Unit), hash: hashUnit(e.Unit), burst: -1})
 	}
 	var kept []*remembered
 	for _, k := range m.list {
@@ -119,6 +124,27 @@ func (m *Memory) update(examples []Example) []Example {
 		}
 	}
 	return sorted
+}
+
+// hashes returns the hashes of the sorted examples of the current call, or nil if m is nil.
+func (m *Memory) hashes() []uint64 {
+	if m == nil {
+		return nil
+	}
+	hashes := make([]uint64, len(m.list))
+	for i, k := range m.list {
+		hashes[i] = k.hash
+	}
+	return hashes
+}
+
+// choiceFor returns the choice of the last call if it was for the same sample, else nil. m may be nil.
+func (m *Memory) choiceFor(sample []Example, sqrt bool) *choice {
+	same := func(a, b Example) bool { return a.Label == b.Label && a.Burst == b.Burst && &a.Unit[0] == &b.Unit[0] }
+	if m == nil || m.choice == nil || m.choice.sqrt != sqrt || !slices.EqualFunc(m.choice.sample, sample, same) {
+		return nil
+	}
+	return m.choice
 }
 
 // merge merges two sorted slices.

@@ -10,16 +10,26 @@ import (
 
 // sumsFormat is the version of encodedSums. It must change whenever other sums, bursts or an other
 // order would result from the same examples.
-const sumsFormat = 1
+const sumsFormat = 2
 
 // encodedSums is the content of the encoding of a Memory.
 type encodedSums struct {
 	Format, Dim int
 	Sqrt        bool
 	Bursts      []int                // number of the burst of each example, in the order of sortedExamples
+	Hashes      []uint64             // of the same examples
+	Choice      *encodedChoice       // nil if Auto did not choose the recipe on a sample
 	Margins     map[string]margin    // of each class, as in knownGroups
 	Sums        map[string][]float64 // of the features of each class
 	Products    []byte               // lower triangle by rows, as little-endian float64
+}
+
+// encodedChoice is the content of a choice.
+type encodedChoice struct {
+	Sqrt       bool
+	Recipe     Recipe
+	Candidates []Candidate
+	LastFactor int
 }
 
 // MarshalBinary encodes the sums of the last call of Fit, but not its examples. It returns nil if there
@@ -30,7 +40,10 @@ func (m *Memory) MarshalBinary() ([]byte, error) {
 	}
 	e := encodedSums{Format: sumsFormat, Dim: len(m.total), Sqrt: m.used == &m.roots, Margins: m.margins, Sums: m.used.sums}
 	for _, k := range m.list {
-		e.Bursts = append(e.Bursts, k.burst)
+		e.Bursts, e.Hashes = append(e.Bursts, k.burst), append(e.Hashes, k.hash)
+	}
+	if c := m.choice; c != nil {
+		e.Choice = &encodedChoice{c.sqrt, c.recipe, c.candidates, c.lastFactor}
 	}
 	for _, row := range m.used.products {
 		e.Products, _ = binary.Append(e.Products, binary.LittleEndian, row) // it never fails for numbers
@@ -48,7 +61,7 @@ func (m *Memory) Restore(examples []Example, b []byte) error {
 	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(&e); err != nil {
 		return fmt.Errorf("restore sums: %w: %w", ErrShape, err)
 	}
-	if e.Format != sumsFormat || len(e.Bursts) != len(examples) || len(e.Products) != 4*e.Dim*(e.Dim+1) || !canRemember(examples, Auto) || len(examples[0].Unit) != e.Dim {
+	if e.Format != sumsFormat || len(e.Bursts) != len(examples) || len(e.Hashes) != len(examples) || len(e.Products) != 4*e.Dim*(e.Dim+1) || !canRemember(examples, Auto) || len(examples[0].Unit) != e.Dim {
 		return fmt.Errorf("restore sums of format %d for %d examples of %d values: %w", e.Format, len(e.Bursts), e.Dim, ErrShape)
 	}
 	m.restart(e.Dim)
@@ -68,10 +81,13 @@ func (m *Memory) Restore(examples []Example, b []byte) error {
 			m.forget()
 			return fmt.Errorf("restore sums of class %q: %w", x.Label, ErrShape)
 		}
-		k := &remembered{Example: x, square: squaredLength(x.Unit), rank: i, burst: e.Bursts[i]}
+		k := &remembered{Example: x, square: squaredLength(x.Unit), hash: e.Hashes[i], rank: i, burst: e.Bursts[i]}
 		m.list, m.known[&x.Unit[0]] = append(m.list, k), k
 		axpy(1, x.Unit, m.total)
 		f.rows[&x.Unit[0]] = &featureRow{label: x.Label, unit: x.Unit}
+	}
+	if c := e.Choice; c != nil {
+		m.choice = &choice{pick(sorted, sampleByHash(sorted, e.Hashes)), c.Sqrt, c.Recipe, c.Candidates, c.LastFactor}
 	}
 	m.used = f
 	return nil

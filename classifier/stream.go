@@ -120,10 +120,7 @@ func (s *Stream) fit(method Method, sqrt bool) (*Fitted, [][]float64, error) {
 	recipe, candidates := Recipe{}, []Candidate(nil)
 	var err error
 	if method == Auto {
-		c := comparison{trainings: make(map[bool]*training)}
-		if c.examples, err = s.Read(subsampleOf(s.Totals.Counts(), maxCompared)); err != nil {
-			return nil, nil, err
-		}
+		c := comparison{examples: s.Totals.sample(), trainings: make(map[bool]*training)}
 		recipe, err = c.best(sqrt)
 		candidates = c.candidates
 	} else {

@@ -11,8 +11,9 @@ import (
 
 // Totals holds the sums over examples that training many examples takes. The sums are integers, so they
 // are exact and do not depend on the order of calls of Add and Merge. Parts of the examples can be
-// summed on different machines. Create it with [NewTotals]. The memory is about 8·d·(d + 2·classes)
-// bytes for embeddings of d values, however many examples there are.
+// summed on different machines. It also keeps a sample of the examples. Create it with [NewTotals]. The
+// memory is about 8·d·(d + 5·classes + 500) bytes for embeddings of d values, however many examples
+// there are.
 type Totals struct {
 	dim     int
 	classes map[string]*classTotals
@@ -28,6 +29,7 @@ type Totals struct {
 type classTotals struct {
 	N            int
 	Plain, Roots []int64
+	Sample       []hashedExample // those with the smallest hashes, sorted
 }
 
 // productTotals holds Σ x·xᵀ of rounded features.
@@ -97,6 +99,7 @@ func (t *Totals) Add(label string, x []float64) error {
 	}
 	c := t.class(label)
 	c.N++
+	c.sample(hashedExample{hashUnit(x), x}, samplePerClass(len(t.classes)))
 	for i, v := range x {
 		t.units[i] += int64(v * (1 / grid))
 	}
@@ -140,6 +143,9 @@ func (t *Totals) Merge(o *Totals) error {
 		c.N += from.N
 		addTo(c.Plain, from.Plain)
 		addTo(c.Roots, from.Roots)
+		for _, s := range from.Sample {
+			c.sample(s, samplePerClass(len(t.classes)))
+		}
 	}
 	addTo(t.units, o.units)
 	t.squares += o.squares
@@ -252,6 +258,9 @@ func (t *Totals) UnmarshalBinary(b []byte) error {
 	for i, c := range e.Classes {
 		if c == nil || c.N < 1 || len(c.Plain) != e.Dim || (e.Root != nil) != (len(c.Roots) == e.Dim) {
 			return fmt.Errorf("decode totals of class %q: %w", e.Labels[i], ErrShape)
+		}
+		if len(c.Sample) == 0 || slices.ContainsFunc(c.Sample, func(s hashedExample) bool { return len(s.Unit) != e.Dim }) {
+			return fmt.Errorf("decode the sample of class %q: %w", e.Labels[i], ErrShape)
 		}
 		t.classes[e.Labels[i]] = c
 	}
