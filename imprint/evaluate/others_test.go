@@ -23,7 +23,7 @@ func TestEvaluateOthers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	items := append(phototest.Waves("", 10, 20), dataset.Item{Path: "empty", Content: []byte{}})
+	items := append(phototest.Blocks(20), dataset.Item{Path: "empty", Content: []byte{}})
 	others, skipped, err := EmbedOthers(ctx, "others", b, items, o)
 	if err != nil || len(others.Units) != 20 || len(skipped) != 1 {
 		t.Fatalf("got %d photos, %v skipped, error %v, want 20 and 1", len(others.Units), skipped, err)

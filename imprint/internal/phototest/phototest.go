@@ -56,11 +56,18 @@ func Photos(label string, kind, first, n uint64) []dataset.Item {
 	return items
 }
 
-// Waves returns n photos of backbonetest, of one kind. The built-in backbone tells kind 10 from
-// kinds 1 and 2.
+// Waves returns n photos of waves, of one kind. To the built-in backbone, waves of all kinds are alike.
 func Waves(label string, kind, n uint64) (items []dataset.Item) {
 	for seed := range n {
 		items = append(items, dataset.Item{Label: label, Path: fmt.Sprint(label, kind, seed), Content: backbonetest.Photo(kind, seed)})
+	}
+	return items
+}
+
+// Blocks returns n photos of colored blocks, which the built-in backbone tells from all waves.
+func Blocks(n uint64) (items []dataset.Item) {
+	for seed := range n {
+		items = append(items, dataset.Item{Path: fmt.Sprint("blocks", seed), Content: backbonetest.WidePhoto(int(seed%2), true, seed)})
 	}
 	return items
 }
