@@ -6,17 +6,23 @@
 // with an addition.
 
 // The ROW macros add the products of an element of a with all vectors of b, in Z16 and Z17, to the
-// row in s0 and s1. VPDPWSSD multiplies and adds integers, which is exact.
-#define ROW512(BROADCAST, MULTIPLY, ADD, offset, v, t0, t1, s0, s1) \
-	BROADCAST offset(SI), v \
-	MULTIPLY  Z16, v, t0    \
-	MULTIPLY  Z17, v, t1    \
-	ADD       t0, s0, s0    \
-	ADD       t1, s1, s1
+// row in s0 and s1. VPDPWSSD multiplies and adds integers, which is exact. Multiplying with a
+// broadcast element in memory is 1.5 times as fast on Zen 4 as broadcasting it first, but
+// VPMADDWD can't do that.
+#define ROWBCST(MULTIPLY, ADD, offset, t0, t1, s0, s1) \
+	MULTIPLY offset(SI), Z16, t0 \
+	MULTIPLY offset(SI), Z17, t1 \
+	ADD      t0, s0, s0          \
+	ADD      t1, s1, s1
 
-#define ROW64(offset, v, t0, t1, s0, s1) ROW512(VBROADCASTSD, VMULPD, VADDPD, offset, v, t0, t1, s0, s1)
-#define ROW32(offset, v, t0, t1, s0, s1) ROW512(VBROADCASTSS, VMULPS, VADDPS, offset, v, t0, t1, s0, s1)
-#define ROWPAIRS(offset, v, t0, t1, s0, s1) ROW512(VPBROADCASTD, VPMADDWD, VPADDD, offset, v, t0, t1, s0, s1)
+#define ROW64(offset, v, t0, t1, s0, s1) ROWBCST(VMULPD.BCST, VADDPD, offset, t0, t1, s0, s1)
+#define ROW32(offset, v, t0, t1, s0, s1) ROWBCST(VMULPS.BCST, VADDPS, offset, t0, t1, s0, s1)
+#define ROWPAIRS(offset, v, t0, t1, s0, s1) \
+	VPBROADCASTD offset(SI), v \
+	VPMADDWD Z16, v, t0        \
+	VPMADDWD Z17, v, t1        \
+	VPADDD   t0, s0, s0        \
+	VPADDD   t1, s1, s1
 #define ROWVNNI(offset, v, t0, t1, s0, s1) \
 	VPBROADCASTD offset(SI), v \
 	VPDPWSSD     Z16, v, s0    \
