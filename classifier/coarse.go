@@ -11,8 +11,7 @@ const (
 	featureStep = 1.0 / (1 << 15)
 )
 
-// With more examples than coarseFrom and than dimensions, examples are left out in single
-// precision.
+// With more examples than coarseFrom and than dimensions, examples are left out in integers.
 const coarseFrom = 1024
 
 // roundFeature returns x, which is between −1 and 1, as the nearest multiple of featureStep that fits

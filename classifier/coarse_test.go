@@ -58,7 +58,7 @@ func TestRoundFeature(t *testing.T) {
 	}
 }
 
-// TestCoarseLayers trains with so many examples that they are left out in single precision.
+// TestCoarseLayers trains with so many examples that they are left out in integers.
 func TestCoarseLayers(t *testing.T) {
 	examples := sortedExamples(clusters(8, 6, 500, 400, 300))
 	for i := range examples {
@@ -70,7 +70,7 @@ func TestCoarseLayers(t *testing.T) {
 		tr := train(t, examples, r.Sqrt)
 		features := tr.rows()
 		if !tr.coarse {
-			t.Fatal("examples are left out in double precision")
+			t.Fatal("examples are not left out in integers")
 		}
 		got, leftOut, err := tr.layer(r)
 		if err != nil {

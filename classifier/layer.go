@@ -97,7 +97,7 @@ func (t *training) calibrated(m Method) (*calibratedLayer, error) {
 
 // sum returns the sum of the calibrated layers of the given methods.
 func (t *training) sum(methods ...Method) (*solution, error) {
-	all := t.leftOutRows()
+	all := t.leftOutRows(len(t.labels))
 	leftOut := make([][]float64, len(t.class))
 	var parts []*calibratedLayer
 	for _, m := range methods {

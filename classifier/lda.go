@@ -8,9 +8,10 @@ type ldaFit struct {
 	s       float64 // degrees of freedom n − C
 	ridge   float64 // added to the diagonal of A
 	weights func() [][]float64
-	spread  []lower     // Rᵀ·A⁻¹·R for the residuals R of each left-out burst
-	across  [][]float64 // Rᵀ·A⁻¹·M for each example and class mean; solvePrimal sets it only for those that are left out
-	between [][]float64 // M·S⁻¹·M for each pair of class means
+	bias    func(c int) float64 // −½ M·S⁻¹·M for the mean of a class
+	spread  []lower             // Rᵀ·A⁻¹·R for the residuals R of each left-out burst
+	across  [][]float64         // Rᵀ·A⁻¹·M for each example and class mean; solvePrimal sets it only for those that are left out
+	between [][]float64         // M·S⁻¹·M for each pair of class means
 }
 
 // lda trains a layer by linear discriminant analysis with a shared covariance. Let R be the
@@ -40,7 +41,7 @@ func (t *training) lda(lambda float64) (*solution, error) {
 	return &solution{f.leaveOut(), func() layer {
 		l := layer{weights: f.weights()}
 		for c := range l.weights {
-			l.bias = append(l.bias, -f.between[c][c]/2)
+			l.bias = append(l.bias, f.bias(c))
 		}
 		return l
 	}}, nil
@@ -88,9 +89,14 @@ func (f *ldaFit) solveDual() error {
 	right := packRows[float64](factors, n)
 	l.solve(factors)
 	f.between = products(right, packRows[float64](factors, n))
+	lengths := make([]float64, classes) // M·S⁻¹·M
 	for c, row := range f.between {
 		for m, v := range row {
-			row[m] = (f.meanGram.at(c, m) - v) * (f.s / f.ridge)
+			v = (f.meanGram.at(c, m) - v) * (f.s / f.ridge)
+			if m == c {
+				lengths[c] = v
+			}
+			row[m] = v / f.s
 		}
 	}
 	f.across = newTable(n, classes)
@@ -106,11 +112,12 @@ func (f *ldaFit) solveDual() error {
 		}
 	}
 	f.weights = func() [][]float64 { return f.combine(factors) }
+	f.bias = func(c int) float64 { return -lengths[c] / 2 }
 	u := l.inverse()
-	lengths := squares(u)
+	squared := squares(u)
 	for at, burst := range f.bursts {
 		if f.leavesOut(at) {
-			f.spread[at] = gramOf(u, lengths, burst)
+			f.spread[at] = gramOf(u, squared, burst)
 			f.spread[at].apply(func(v float64) float64 { return float64(-f.ridge * v) })
 			for k := range burst {
 				f.spread[at][k][k]++
@@ -130,33 +137,46 @@ func (f *ldaFit) solvePrimal() error {
 	if err != nil {
 		return err
 	}
-	weights := newTable(len(f.labels), f.dim)
-	for c, w := range weights {
-		copy(w, f.classMean[c])
+	classes, origin := len(f.labels), f.origin()
+	rows, means := newTable(classes+1, f.dim), newTable(classes+1, f.dim)
+	for c, m := range f.classMean {
+		copy(rows[c], m)
+		subtract(means[c], m, origin)
 	}
-	l.solve(weights)
-	center := func(i int) []float64 { return f.classMean[f.class[i]] }
-	f.across = f.leftOutRows()
-	f.project(l, weights, center, func(b int, outputs [][]float64, spread lower) {
+	copy(rows[classes], origin)
+	copy(means[classes], origin)
+	l.solve(rows)
+	weights, moved := rows[:classes], newTable(classes+1, f.dim)
+	for c, w := range weights {
+		subtract(moved[c], w, rows[classes])
+	}
+	copy(moved[classes], rows[classes])
+	if !f.coarse {
+		moved, means = moved[:classes], means[:classes]
+	}
+	f.across = f.leftOutRows(len(moved))
+	p := &projection{factor: l, weights: moved, centers: f.classMean, center: func(i int) int { return f.class[i] }}
+	f.project(p, func(b int, outputs [][]float64, spread lower) {
 		for k, i := range f.bursts[b] {
 			copy(f.across[i], outputs[k])
 		}
 		f.spread[b] = spread
 	})
+	f.between = products(packRows[float64](means, f.dim), packRows[float64](moved, f.dim))
 	for _, w := range weights {
 		for i := range w {
 			w[i] *= f.s
 		}
 	}
 	f.weights = func() [][]float64 { return weights }
-	f.between = products(packRows[float64](f.classMean, f.dim), packRows[float64](weights, f.dim))
+	f.bias = func(c int) float64 { return -dot(f.classMean[c], weights[c]) / 2 }
 	return nil
 }
 
 // leaveOut returns, for each left-out example, the outputs of a layer trained without the
 // example's burst.
 func (f *ldaFit) leaveOut() [][]float64 {
-	leftOut := make([][]float64, len(f.class))
+	leftOut := f.leftOutRows(len(f.labels))
 	for at, burst := range f.bursts {
 		if f.spread[at] != nil {
 			f.leaveOutBurst(burst, f.spread[at], leftOut)
@@ -173,7 +193,8 @@ func (f *ldaFit) leaveOut() [][]float64 {
 //	m becomes m − R·1/(k−b)
 //
 // So with P = Rᵀ·A⁻¹·R and K = Q⁻¹ − P, a product xᵀ·A⁻¹·y increases by
-// (Rᵀ·A⁻¹·x)ᵀ·K⁻¹·(Rᵀ·A⁻¹·y).
+// (Rᵀ·A⁻¹·x)ᵀ·K⁻¹·(Rᵀ·A⁻¹·y). With features x + o and means M + o for an origin o, all outputs are
+// larger by s·(xᵀ·A⁻¹·o + ½ o·A⁻¹·o).
 func (f *ldaFit) leaveOutBurst(burst []int, p lower, leftOut [][]float64) {
 	c := f.class[burst[0]]
 	k, rest := float64(f.count[c]), float64(f.count[c]-len(burst))
@@ -192,26 +213,32 @@ func (f *ldaFit) leaveOutBurst(burst []int, p lower, leftOut [][]float64) {
 		root[i][i] = max(root[i][i]+1, 1e-9)
 	}
 	if err := root.factorize(); err != nil {
-		return // only rounding errors can cause this
+		for _, e := range burst {
+			leftOut[e] = nil // only rounding errors can cause this
+		}
+		return
 	}
 	// half holds the columns of Rᵀ·A⁻¹·M without the burst, multiplied by the inverse of root.
-	half := newTable(len(f.labels), n)
-	length := make([]float64, len(f.labels)) // M·A′⁻¹·M
-	var own float64                          // 1ᵀRᵀ·A⁻¹·m
-	for m := range half {
-		for i, e := range burst {
-			half[m][i] = f.across[e][m]
-			if m == c {
-				own += f.across[e][c]
-				half[m][i] -= ones[i] / rest
-			}
+	columns := len(f.across[burst[0]])
+	half, length := make([]float64, columns*n), make([]float64, columns) // length: M·A′⁻¹·M
+	var own float64                                                      // 1ᵀRᵀ·A⁻¹·m
+	for i, e := range burst {
+		own += f.across[e][c]
+		for m, v := range f.across[e] {
+			half[m*n+i] = v
 		}
-		length[m] = f.between[m][m] / f.s
+		half[c*n+i] -= ones[i] / rest
+	}
+	for m := range length {
+		length[m] = f.between[m][m]
 		if m == c {
 			length[m] += (all/rest - float64(2*own)) / rest
 		}
-		root.forwardOne(half[m])
-		length[m] += dot(half[m], half[m])
+		h := half[m*n:][:n]
+		root.forwardOne(h)
+		for _, v := range h {
+			length[m] += float64(v * v)
+		}
 	}
 	x := make([]float64, n)
 	for i, e := range burst {
@@ -223,13 +250,28 @@ func (f *ldaFit) leaveOutBurst(burst []int, p lower, leftOut [][]float64) {
 			sum += v
 		}
 		root.forwardOne(x)
-		leftOut[e] = make([]float64, len(f.labels))
-		for m := range leftOut[e] {
-			xm := f.across[e][m] + f.between[c][m]/f.s + dot(x, half[m])
-			if m == c {
-				xm -= sum / rest
-			}
-			leftOut[e][m] = float64(f.s * (xm - length[m]/2))
+		f.setLeftOut(leftOut[e], e, x, half, length, sum/rest)
+	}
+}
+
+// setLeftOut sets outputs for example e. The other arguments are those of leaveOutBurst.
+func (f *ldaFit) setLeftOut(outputs []float64, e int, x, half, length []float64, less float64) {
+	c, n := f.class[e], len(x)
+	product := func(m int) float64 { // xᵀ·A′⁻¹·M
+		xm := f.across[e][m] + f.between[c][m]
+		for j, v := range x {
+			xm += float64(v * half[m*n+j])
 		}
+		if m == c {
+			xm -= less
+		}
+		return xm
+	}
+	var constant float64
+	if o := len(outputs); o < len(length) {
+		constant = product(o) + length[o]/2
+	}
+	for m := range outputs {
+		outputs[m] = float64(f.s * (product(m) - length[m]/2 + constant))
 	}
 }

@@ -169,10 +169,7 @@ func (t *training) leaveOutOfMean(burst []int, length float64, cosines [][]float
 // cosines returns the inner products of examples with the normalized class means.
 func (t *training) cosines(means [][]float64, examples []int) [][]float64 {
 	if !t.dual() {
-		if t.coarse {
-			return cosinesIn[float32](t, means, examples)
-		}
-		return cosinesIn[float64](t, means, examples)
+		return t.productsWith(means, examples)
 	}
 	t.prepareDual()
 	table := newTable(len(examples), len(means))
@@ -180,22 +177,6 @@ func (t *training) cosines(means [][]float64, examples []int) [][]float64 {
 		for c, v := range t.toMean[i] {
 			table[k][c] = v / math.Sqrt(t.meanGram[c][c])
 		}
-	}
-	return table
-}
-
-func cosinesIn[T float64 | float32](t *training, means [][]float64, examples []int) [][]float64 {
-	const batch = 256 // examples, few enough to fit in the cache
-	m, table := packRows[T](means, t.dim), make([][]float64, 0, len(examples))
-	x := newTable(min(batch, len(examples)), t.dim)
-	p := newPanels[T](len(x), t.dim)
-	for ; len(examples) > 0; examples = examples[len(x):] {
-		x = x[:min(batch, len(examples))]
-		for k, i := range examples[:len(x)] {
-			t.row(i, x[k])
-		}
-		p.setRows(x)
-		table = append(table, products(p.first(len(x)), m)...)
 	}
 	return table
 }

@@ -1,5 +1,7 @@
 package classifier
 
+import "math"
+
 // A ridgeFit holds the intermediate results of a ridge regression. solveDual solves one
 // equation per example and solvePrimal one per dimension. Their results are equal except for
 // rounding.
@@ -117,18 +119,22 @@ func (f *ridgeFit) solvePrimal() error {
 	if err != nil {
 		return err
 	}
-	weights := newTable(len(f.labels), f.dim)
+	classes := len(f.labels)
+	rows := newTable(classes+1, f.dim)
+	weights := rows[:classes]
 	for c, w := range weights {
 		// This is a row of (Xᵀ·T)ᵀ, in which the means cancel.
 		for i, m := range f.classMean[c] {
 			w[i] = float64(f.count[c]) * (m - f.mean[i])
 		}
 	}
-	l.solve(weights)
-	f.weights, f.residual = func() [][]float64 { return weights }, f.leftOutRows()
-	f.project(l, weights, func(int) []float64 { return f.mean }, func(b int, outputs [][]float64, spread lower) {
+	subtract(rows[classes], f.mean, f.origin())
+	l.solve(rows)
+	f.weights, f.residual = func() [][]float64 { return weights }, f.leftOutRows(classes)
+	p := &projection{factor: l, weights: rows, centers: [][]float64{f.mean}, center: func(int) int { return 0 }, solved: classes}
+	f.project(p, func(b int, outputs [][]float64, spread lower) {
 		for k, i := range f.bursts[b] {
-			for c, v := range outputs[k] {
+			for c, v := range outputs[k][:classes] {
 				f.residual[i][c] = f.target(i, c) - v
 			}
 		}
@@ -149,7 +155,14 @@ func (f *ridgeFit) leaveOut() [][]float64 {
 		if f.rest[b] == nil {
 			continue
 		}
-		f.rest[b].solveRows(burst, f.residual)
+		if len(burst) == 1 {
+			root, row := math.Sqrt(max(f.rest[b][0][0], 1e-9)), f.residual[burst[0]]
+			for c, v := range row {
+				row[c] = v / root / root
+			}
+		} else {
+			f.rest[b].solveRows(burst, f.residual)
+		}
 		for _, i := range burst {
 			for c, v := range f.residual[i] {
 				f.residual[i][c] = f.target(i, c) + f.prior[c] - v

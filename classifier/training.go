@@ -14,7 +14,7 @@ const maxLeftOut = 2000
 type training struct {
 	examples  []Example
 	sqrt      bool // whether features are square roots
-	coarse    bool // whether examples are left out in single precision, because there are many
+	coarse    bool // whether examples are left out in integers, because there are many
 	dim       int
 	n         int // number of examples trained on
 	labels    []string
@@ -177,10 +177,10 @@ func (t *training) totalLeftOut() (total int) {
 	return total
 }
 
-// leftOutRows returns a row with a value per class for each example that is left out, and nil for the
-// others. With many classes, rows for all examples would take most of the memory.
-func (t *training) leftOutRows() [][]float64 {
-	rows, some := make([][]float64, len(t.class)), newTable(t.totalLeftOut(), len(t.labels))
+// leftOutRows returns a row of n values for each example that is left out, and nil for the others. With
+// many classes, rows for all examples would take most of the memory.
+func (t *training) leftOutRows(n int) [][]float64 {
+	rows, some := make([][]float64, len(t.class)), newTable(t.totalLeftOut(), n)
 	for b, burst := range t.bursts {
 		if t.leavesOut(b) {
 			for _, i := range burst {
@@ -189,55 +189,6 @@ func (t *training) leftOutRows() [][]float64 {
 		}
 	}
 	return rows
-}
-
-// project calls f for each burst b that is left out, with matrices of its examples minus their
-// centers. outputs holds their inner products with weights. spread is Rᵀ·(L·Lᵀ)⁻¹·R, where R has
-// the centered examples as columns.
-func (t *training) project(l *factor[float64], weights [][]float64, center func(i int) []float64, f func(b int, outputs [][]float64, spread lower)) {
-	if t.coarse {
-		projectIn(t, l.single(), weights, center, f)
-	} else {
-		projectIn(t, l, weights, center, f)
-	}
-}
-
-func projectIn[T float64 | float32](t *training, l *factor[T], weights [][]float64, center func(i int) []float64, f func(b int, outputs [][]float64, spread lower)) {
-	const batch = 256 // examples, few enough to fit in the cache
-	w := packRows[T](weights, t.dim)
-	var bursts, indexes, examples []int
-	var table [][]float64 // memory for the centered examples
-	var memory *panels[T]
-	for b, burst := range t.bursts {
-		if t.leavesOut(b) {
-			bursts, examples = append(bursts, b), append(examples, burst...)
-		}
-		if len(examples) < batch && b < len(t.bursts)-1 || len(examples) == 0 {
-			continue
-		}
-		if len(table) < len(examples) {
-			table = newTable(len(examples), t.dim)
-			memory = newPanels[T](len(examples), t.dim)
-		}
-		for k, i := range examples {
-			subtract(table[k], t.row(i, table[k]), center(i))
-		}
-		p := memory.first(len(examples))
-		p.setRows(table[:len(examples)])
-		outputs := products(p, w)
-		l.forward(p, false)
-		lengths := squares(p)
-		first := 0
-		for _, b := range bursts {
-			indexes = indexes[:0]
-			for k := range t.bursts[b] {
-				indexes = append(indexes, first+k)
-			}
-			f(b, outputs[first:], gramOf(p, lengths, indexes))
-			first += len(indexes)
-		}
-		bursts, examples = bursts[:0], examples[:0]
-	}
 }
 
 // innerProducts returns the inner products of all pairs of examples.

@@ -1,0 +1,293 @@
+package classifier
+
+import "math"
+
+// A projection holds what the outputs for left-out examples are computed from, in a training with one
+// equation per dimension.
+type projection struct {
+	factor  *factor[float64] // L, of the equations' matrix A = L·Lᵀ
+	weights [][]float64      // one row per output
+	centers [][]float64      // points that examples are centered on
+	center  func(i int) int  // index of the center of example i
+	// solved is the index of the first of the rows of weights that hold A⁻¹·(center − origin). See
+	// training.origin.
+	solved int
+}
+
+// origin returns a point near the mean of all examples. Features minus the origin are integers. It is
+// zero, which changes nothing, unless examples are left out in integers.
+func (t *training) origin() []float64 {
+	o := make([]float64, t.dim)
+	if t.coarse {
+		for j, m := range t.mean {
+			o[j] = float64(roundFeature(m)) * featureStep
+		}
+	}
+	return o
+}
+
+// batchSize is the number of examples that are multiplied at a time. They fit in the cache.
+const batchSize = 256
+
+// productsWith returns the inner products of examples with the rows of a matrix.
+func (t *training) productsWith(rows [][]float64, examples []int) [][]float64 {
+	table := make([][]float64, 0, len(examples))
+	multiply := t.multiplier(rows)
+	for ; len(examples) > 0; examples = examples[min(batchSize, len(examples)):] {
+		table = append(table, multiply(examples[:min(batchSize, len(examples))])...)
+	}
+	return table
+}
+
+// multiplier returns a function that returns the inner products of examples with the rows of a matrix.
+func (t *training) multiplier(rows [][]float64) func(examples []int) [][]float64 {
+	if !t.coarse {
+		packed := packRows[float64](rows, t.dim)
+		return func(examples []int) [][]float64 {
+			x := newTable(len(examples), t.dim)
+			for k, i := range examples {
+				t.row(i, x[k])
+			}
+			return products(packRows[float64](x, t.dim), packed)
+		}
+	}
+	origin, rounded, bias := t.origin(), roundRows(rows, t.dim), make([]float64, len(rows))
+	for r, row := range rows {
+		bias[r] = dot(origin, row)
+	}
+	integers := make([]int16, t.dim)
+	setFeatures(integers, origin)
+	var memory *panels[int32]
+	return func(examples []int) [][]float64 {
+		memory = t.pairsFrom(integers, examples, memory)
+		table := rounded.times(memory.first(len(examples)))
+		for _, row := range table {
+			axpy(1, bias, row)
+		}
+		return table
+	}
+}
+
+// project calls f for each burst b that is left out, with matrices of its examples minus their
+// centers. outputs holds their inner products with weights. spread is Rᵀ·A⁻¹·R, where R has
+// the centered examples as columns.
+func (t *training) project(p *projection, f func(b int, outputs [][]float64, spread lower)) {
+	var integers *integerProjection
+	if t.coarse {
+		integers = newIntegerProjection(t, p)
+	}
+	var bursts, examples []int
+	for b, burst := range t.bursts {
+		if t.leavesOut(b) {
+			bursts, examples = append(bursts, b), append(examples, burst...)
+		}
+		if len(examples) < batchSize && b < len(t.bursts)-1 || len(examples) == 0 {
+			continue
+		}
+		var outputs [][]float64
+		var spread func(first, n int) lower
+		if t.coarse {
+			outputs, spread = integers.project(bursts, examples)
+		} else {
+			outputs, spread = p.project(t, examples)
+		}
+		first := 0
+		for _, b := range bursts {
+			n := len(t.bursts[b])
+			f(b, outputs[first:first+n], spread(first, n))
+			first += n
+		}
+		bursts, examples = bursts[:0], examples[:0]
+	}
+}
+
+// project returns the outputs for examples, and a function that returns the spread of n examples from
+// first on.
+func (p *projection) project(t *training, examples []int) ([][]float64, func(first, n int) lower) {
+	table := newTable(len(examples), t.dim)
+	for k, i := range examples {
+		subtract(table[k], t.row(i, table[k]), p.centers[p.center(i)])
+	}
+	x := packRows[float64](table, t.dim)
+	outputs := products(x, packRows[float64](p.weights, t.dim))
+	p.factor.forward(x, false)
+	lengths := squares(x)
+	return outputs, func(first, n int) lower {
+		indexes := make([]int, n)
+		for k := range indexes {
+			indexes[k] = first + k
+		}
+		return gramOf(x, lengths, indexes)
+	}
+}
+
+// roundedRows is a matrix whose rows are integers times a step.
+type roundedRows struct {
+	pairs *panels[int32]
+	steps []float64 // of each row, times featureStep
+}
+
+// roundRows rounds rows of n columns. The inner products of the integers with those of an example minus
+// the origin then fit in 32 bits, by the Cauchy–Schwarz inequality.
+func roundRows(rows [][]float64, n int) *roundedRows {
+	const length = 32000 // of a row, in steps
+	r := &roundedRows{newPanels[int32](len(rows), (n+1)/2), make([]float64, len(rows))}
+	integers, all, scaled := make([][]int16, len(rows)), make([]int16, len(rows)*n), make([]float64, n)
+	for i, row := range rows {
+		integers[i] = all[i*n:][:n:n]
+		norm := math.Sqrt(dot(row, row))
+		if norm == 0 {
+			continue
+		}
+		clear(scaled)
+		axpy(length*featureStep/norm, row, scaled)
+		setFeatures(integers[i][:len(row)], scaled[:len(row)])
+		r.steps[i] = norm / length * featureStep
+	}
+	setPairs(r.pairs, integers)
+	return r
+}
+
+// times returns the inner products of vectors of features with all rows.
+func (r *roundedRows) times(x *panels[int32]) [][]float64 {
+	table := newTable(x.count, r.pairs.count)
+	eachTile(x, r.pairs, false, func(i, j int, tile []int32) {
+		steps := r.steps[j:min(j+x.width, len(r.steps))]
+		for k, row := range table[i:min(i+tileRows, len(table))] {
+			row = row[j:][:len(steps)]
+			for c, v := range tile[k*x.width:][:len(steps)] {
+				row[c] = float64(v) * steps[c]
+			}
+		}
+	})
+	return table
+}
+
+// An integerProjection computes outputs and spreads from rounded numbers. For an example x, all relative
+// to the origin, and its center m, it computes |L⁻¹·(x−m)|² as |L⁻¹·x|² − 2·x·A⁻¹m + m·A⁻¹m.
+type integerProjection struct {
+	*projection
+	t        *training
+	origin   []int16
+	inverse  *roundedRows // of L
+	outputs  *roundedRows // weights
+	ofCenter [][]float64  // products of each center minus the origin with the weights
+	memory   *panels[int32]
+}
+
+func newIntegerProjection(t *training, p *projection) *integerProjection {
+	q := &integerProjection{projection: p, t: t, origin: make([]int16, t.dim)}
+	origin := t.origin()
+	setFeatures(q.origin, origin)
+	q.outputs = roundRows(p.weights, t.dim)
+	centers := newTable(len(p.centers), t.dim)
+	for k, c := range p.centers {
+		subtract(centers[k], c, origin)
+	}
+	q.ofCenter = products(packRows[float64](centers, t.dim), packRows[float64](p.weights, t.dim))
+	q.inverse = roundRows(p.factor.single().inverse().columns(), t.dim)
+	return q
+}
+
+// columns returns the matrix with the vectors of p, which are those of L⁻ᵀ, as columns, without the
+// zeros behind the diagonal.
+func (p *panels[T]) columns() lower {
+	l := newLower(p.count)
+	for r, row := range l {
+		for g := 0; g*p.width <= r; g++ {
+			for j, v := range p.groups[g][r*p.width:][:min(p.width, r+1-g*p.width)] {
+				row[g*p.width+j] = float64(v)
+			}
+		}
+	}
+	return l
+}
+
+func (q *integerProjection) project(bursts, examples []int) ([][]float64, func(first, n int) lower) {
+	t := q.t
+	q.memory = t.pairsFrom(q.origin, examples, q.memory)
+	x := q.memory.first(len(examples))
+	outputs := q.outputs.times(x)
+	together := make([][]float64, len(examples)) // L⁻¹·x of examples that are left out with others
+	k := 0
+	for _, b := range bursts {
+		n := len(t.bursts[b])
+		if n > 1 {
+			copy(together[k:], newTable(n, t.dim))
+		}
+		k += n
+	}
+	lengths := q.inverse.squares(x, together)
+	return outputs, func(first, n int) lower {
+		own := q.center(examples[first])
+		column := q.solved + own
+		s := lower{{lengths[first]}}
+		if n > 1 {
+			s = gram(packRows[float64](together[first:first+n], t.dim))
+		}
+		for i, row := range s {
+			for j := range row {
+				row[j] += q.ofCenter[own][column] - outputs[first+i][column] - outputs[first+j][column]
+			}
+		}
+		for _, row := range outputs[first : first+n] {
+			axpy(-1, q.ofCenter[own], row)
+		}
+		return s
+	}
+}
+
+// pairsFrom returns panels whose first vectors are the features of examples minus the origin, limited to
+// 16 bits. Only a feature farther than 1 from the origin is limited, which is rare with many dimensions.
+// pairsFrom uses memory again if that is large enough.
+func (t *training) pairsFrom(origin []int16, examples []int, memory *panels[int32]) *panels[int32] {
+	if memory == nil || memory.count < len(examples) {
+		memory = newPanels[int32](len(examples), (t.dim+1)/2)
+	}
+	rows, all := make([][]int16, len(examples)), make([]int16, len(examples)*t.dim)
+	for k, i := range examples {
+		rows[k] = all[k*t.dim:][:t.dim:t.dim]
+		for j, v := range t.features(i) {
+			rows[k][j] = int16(max(math.MinInt16, min(int32(v)-int32(origin[j]), math.MaxInt16)))
+		}
+	}
+	setPairs(memory, rows)
+	return memory
+}
+
+// squares returns |U·x|² for each vector x, where U is a lower triangular matrix. It sets together[k],
+// unless that is nil, to U·x of vector k.
+func (u *roundedRows) squares(x *panels[int32], together [][]float64) []float64 {
+	const some = 4 // groups of vectors, which fit in the second-level cache
+	w := x.width
+	lengths, tile := make([]float64, len(x.groups)*w), make([]int32, tileRows*w)
+	for first := 0; first < len(x.groups); first += some {
+		for i := 0; i < u.pairs.count; i += tileRows {
+			rows, n := u.pairs.groups[i/w][i%w:], min(i/2+tileRows/2, u.pairs.n)
+			steps := u.steps[i:min(i+tileRows, u.pairs.count)]
+			for g := first; g < min(first+some, len(x.groups)); g++ {
+				x.fill(tile, rows, x.groups[g], n)
+				for r, step := range steps {
+					addSquares(lengths[g*w:][:w], tile[r*w:][:w], step)
+				}
+				for c, y := range together[g*w : min((g+1)*w, x.count)] {
+					if y != nil {
+						for r, step := range steps {
+							y[i+r] = float64(tile[r*w+c]) * step
+						}
+					}
+				}
+			}
+		}
+	}
+	return lengths[:x.count]
+}
+
+// addSquares adds the squares of step·v to sums.
+func addSquares(sums []float64, v []int32, step float64) {
+	sums = sums[:len(v)]
+	for i, v := range v {
+		y := float64(v) * step
+		sums[i] += float64(y * y)
+	}
+}
