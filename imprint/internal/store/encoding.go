@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"slices"
 
 	"github.com/imprintkit/imprint/classifier"
@@ -55,8 +56,10 @@ func (s *State) Encode(limit int) ([]byte, error) {
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(head)))
 	b = append(b, head...)
 	s.withRaw(func(e *Example, _ int) { b = append(b, e.Raw...) })
-	s.sum = sha256.Sum256(b)
-	return append(b, s.sum[:]...), nil
+	sum := sha256.Sum256(b)
+	b = append(b, sum[:]...)
+	s.older, s.file = s.file, checksums{sum, crc32.Checksum(b, castagnoli())}
+	return b, nil
 }
 
 // withRaw calls f for each example with an embedding in the state file, in file order, and with the
@@ -99,7 +102,7 @@ func Decode(b []byte) (*State, error) {
 	if n > uint64(len(body)-start) {
 		return bad("its header is longer than the file")
 	}
-	s := &State{sum: Digest(b[len(body):])}
+	s := &State{file: checksums{Digest(b[len(body):]), crc32.Checksum(b, castagnoli())}}
 	if err := unmarshal(body[start:start+int(n)], s); err != nil {
 		return bad("%v", err)
 	}

@@ -28,11 +28,12 @@ type State struct {
 	Examples   []Example   // sorted by ByLabel
 	History    []Change    `json:",omitempty"` // newest last
 
-	sum Digest // the checksum of the state file that Decode read or Encode returned
+	file  checksums // of the state file that Decode read or Encode returned
+	older checksums // of the undamaged state file before that one; zero if it is not known
 }
 
 // Sum returns the checksum of the state file that s was read from or written to.
-func (s *State) Sum() Digest { return s.sum }
+func (s *State) Sum() Digest { return s.file.sum }
 
 // copy returns a copy of s that can be changed without changing s.
 func (s *State) copy() *State {

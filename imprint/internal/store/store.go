@@ -9,7 +9,6 @@ package store
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -75,13 +74,23 @@ func (s Store) load(last *State, checkOlder bool) (newest *State, damaged []Dama
 	}
 	for _, slot := range slots {
 		path := s.Path(SlotFile(slot))
-		// Decoding a large state takes longer than checking it.
-		if newest != nil && known && (!checkOlder || checkedSum(path) != Digest{}) {
-			continue
+		if newest != nil && known {
+			if !checkOlder {
+				continue
+			}
+			if last != nil && newest.file == last.file && last.older.match(path) {
+				newest.older = last.older
+				continue
+			}
+			// Decoding a large state takes longer than checking it.
+			if newest.older = checked(path); newest.older != (checksums{}) {
+				continue
+			}
 		}
-		if last != nil && last.sum != (Digest{}) && s.SlotGeneration(slot) == last.Generation && checkedSum(path) == last.sum {
+		if last != nil && s.SlotGeneration(slot) == last.Generation && last.file.match(path) {
 			if newest == nil || last.Generation > newest.Generation {
 				newest = last.copy()
+				newest.older = checksums{}
 			}
 			continue
 		}
@@ -133,28 +142,6 @@ func (s Store) SlotGeneration(slot uint64) uint64 {
 		return 0
 	}
 	return generation
-}
-
-// checkedSum returns the checksum of a state file, or the zero Digest if it is wrong. It does not load
-// the file into memory.
-func checkedSum(path string) (want Digest) {
-	f, err := openRegular(path)
-	if err != nil {
-		return Digest{}
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil || info.Size() > MaxState || info.Size() < sha256.Size {
-		return Digest{}
-	}
-	h := sha256.New()
-	if _, err := io.CopyN(h, f, info.Size()-sha256.Size); err != nil {
-		return Digest{}
-	}
-	if _, err = io.ReadFull(f, want[:]); err != nil || Digest(h.Sum(nil)) != want {
-		return Digest{}
-	}
-	return want
 }
 
 // interrupted reports whether the only state file is the empty file of generation 1. On FAT, power
