@@ -64,7 +64,10 @@ func groupWithin(examples []Example, limit float64, known *knownGroups) [][]int 
 		last, named := first, make(map[string]int)
 		for ; last < len(examples) && examples[last].Label == examples[first].Label; last++ {
 			name := examples[last].Burst
-			if j, ok := named[name]; ok && name != "" {
+			if name == "" {
+				continue
+			}
+			if j, ok := named[name]; ok {
 				sets.join(last, j)
 			} else {
 				named[name] = last
@@ -82,15 +85,20 @@ func groupWithin(examples []Example, limit float64, known *knownGroups) [][]int 
 		}
 		first = last
 	}
-	var groups [][]int
-	index := make(map[int]int) // index of each root's group
-	for i := range examples {
-		r := sets.root(i)
-		g, ok := index[r]
-		if !ok {
-			g = len(groups)
-			index[r], groups = g, append(groups, nil)
+	return sets.groups()
+}
+
+// groups returns the elements of each set, ascending, in the order of their first elements.
+func (d disjointSets) groups() [][]int {
+	groups, index, single := make([][]int, 0, len(d)), make([]int, len(d)), make([]int, len(d))
+	for i := range d {
+		single[i] = i
+		r := d.root(i)
+		if r == i { // the smallest element comes first
+			index[i], groups = len(groups), append(groups, single[i:i+1:i+1])
+			continue
 		}
+		g := index[r]
 		groups[g] = append(groups[g], i)
 	}
 	return groups

@@ -22,7 +22,9 @@ type Example struct {
 // not depend on the order of the caller's slice.
 func sortedExamples(examples []Example) []Example {
 	s := slices.Clone(examples)
-	slices.SortFunc(s, compareExamples)
+	if !slices.IsSortedFunc(s, compareExamples) {
+		slices.SortFunc(s, compareExamples)
+	}
 	return s
 }
 

@@ -1,5 +1,7 @@
 package classifier
 
+import "math"
+
 // knownGroups holds groups of examples that groupWithin has found before.
 type knownGroups struct {
 	// group holds, for each example, the number of its group among the examples of its class that
@@ -42,19 +44,25 @@ func (k *knownGroups) join(sets disjointSets, examples []Example, first int, lim
 		}
 	}
 	var fresh []int
-	member := make(map[int]int) // an example of each group
+	firstGroup, lastGroup := math.MaxInt, -1
 	for i, g := range group {
 		if g < 0 {
 			fresh = append(fresh, i)
-		} else if _, ok := member[g]; !ok {
-			member[g] = i
+		} else {
+			firstGroup, lastGroup = min(firstGroup, g), max(lastGroup, g)
 		}
 	}
 	const most = 50 // comparing more than one in 50 with all examples takes longer than comparing all pairs
 	if m.holds(limit) && len(fresh) <= len(group)/most {
+		member := make([]int, max(lastGroup-firstGroup+1, 0)) // an example of each group, plus 1, or 0
 		for i, g := range group {
-			if g >= 0 {
-				sets.join(first+i, first+member[g])
+			if g < 0 {
+				continue
+			}
+			if j := &member[g-firstGroup]; *j > 0 {
+				sets.join(first+i, first+*j-1)
+			} else {
+				*j = i + 1
 			}
 		}
 		for _, i := range fresh {

@@ -10,12 +10,13 @@ import (
 // as [Fit]. A Memory retains the examples, and needs up to four bytes more for each value of an
 // embedding. The zero value is ready to use. It serves one goroutine at a time.
 type Memory struct {
-	known map[*float64]*remembered // by the address of the unit vector
-	list  []*remembered            // sorted as by sortedExamples
-	total []float64                // sum of the unit vectors
-	plain featureMemory
-	roots featureMemory
-	used  *featureMemory // by the last call; nil if it took no sums
+	known  map[*float64]*remembered // by the address of the unit vector
+	list   []*remembered            // sorted as by sortedExamples
+	sorted []Example                // the examples of list
+	total  []float64                // sum of the unit vectors
+	plain  featureMemory
+	roots  featureMemory
+	used   *featureMemory // by the last call; nil if it took no sums
 	// bursts holds the bursts of the examples of the current call, and margins is that of
 	// knownGroups.
 	bursts  [][]int
@@ -29,7 +30,10 @@ type remembered struct {
 	square float64 // squared length of the unit vector
 	hash   uint64  // of the unit vector, see hashUnit
 	rank   int     // index in Memory.list
+	index  int     // in the caller's slice
 	burst  int     // index of its burst
+	plain  *featureRow
+	roots  *featureRow
 }
 
 // Fit is like the function [Fit]. It takes an example for that of the last call if their labels and
@@ -87,16 +91,20 @@ func (m *Memory) update(examples []Example) []Example {
 	m.used = nil
 	still := make([]bool, len(m.list))
 	var fresh []*remembered
-	for _, e := range examples {
+	for i, e := range examples {
 		k := m.known[&e.Unit[0]]
 		if k != nil && k.Label == e.Label && k.Burst == e.Burst && !still[k.rank] {
-			still[k.rank] = true
+			still[k.rank], k.index = true, i
 			continue
 		}
 		axpy(1, e.Unit, m.total)
-		fresh = append(fresh, &remembered{Example: e, square: squaredLength(e.Unit), hash: hashUnit(e.Unit), burst: -1})
+		f := &remembered{Example: e, square: squaredLength(e.Unit), hash: hashUnit(e.Unit), index: i, burst: -1}
+		if k != nil {
+			f.plain, f.roots = k.plain, k.roots
+		}
+		fresh = append(fresh, f)
 	}
-	var kept []*remembered
+	kept := make([]*remembered, 0, len(m.list))
 	for _, k := range m.list {
 		if still[k.rank] {
 			kept = append(kept, k)
@@ -109,22 +117,29 @@ func (m *Memory) update(examples []Example) []Example {
 	compare := func(a, b *remembered) int { return compareExamples(a.Example, b.Example) }
 	slices.SortFunc(fresh, compare)
 	m.list = merge(kept, fresh, compare)
-	sorted, bursts, squares := make([]Example, len(m.list)), make([]int, len(m.list)), 0.0
-	for i, k := range m.list {
-		k.rank, sorted[i] = i, k.Example
+	for _, k := range fresh {
 		m.known[&k.Unit[0]] = k
+	}
+	m.sorted = make([]Example, len(m.list))
+	bursts, squares := make([]int, len(m.list)), 0.0
+	for i, k := range m.list {
+		k.rank, m.sorted[i] = i, k.Example
 		squares += k.square
 		bursts[i] = k.burst
 	}
 	limit := nearDuplicateDistance(float64(len(m.list)), squares, m.total)
-	m.bursts = groupWithin(sorted, limit, &knownGroups{bursts, m.margins})
+	m.bursts = groupWithin(m.sorted, limit, &knownGroups{bursts, m.margins})
 	for b, burst := range m.bursts {
 		for _, i := range burst {
 			m.list[i].burst = b
 		}
 	}
-	return sorted
+	return m.sorted
 }
+
+// Sorted returns the examples of the last call of Fit, or nil if m does not remember them.
+// [Background.Reject] takes less time with sorted examples. The caller must not modify them.
+func (m *Memory) Sorted() []Example { return m.sorted }
 
 // hashes returns the hashes of the sorted examples of the current call, or nil if m is nil.
 func (m *Memory) hashes() []uint64 {
@@ -159,9 +174,9 @@ func merge[T any](a, b []T, compare func(a, b T) int) []T {
 
 // A featureMemory keeps the rounded features of the examples of the last call and their sums.
 type featureMemory struct {
-	rows     map[*float64]*featureRow // by the address of the unit vector
-	sums     map[string][]float64     // of the features of each class
-	products lower                    // Σ x·xᵀ
+	rows     []*featureRow
+	sums     map[string][]float64 // of the features of each class
+	products lower                // Σ x·xᵀ
 	calls    int
 }
 
@@ -182,22 +197,21 @@ func (r *featureRow) features(sqrt bool, root []float64) []int16 {
 }
 
 // set sets the features of t, their sums in each class and t.products. The rows and the products
-// belong to f.
-func (f *featureMemory) set(t *training) {
-	if f.rows == nil {
-		f.rows, f.sums, f.products = make(map[*float64]*featureRow), make(map[string][]float64), newLower(t.dim)
+// belong to f. rowOf returns where to keep the row of example i.
+func (f *featureMemory) set(t *training, rowOf func(i int) **featureRow) {
+	if f.products == nil {
+		f.sums, f.products = make(map[string][]float64), newLower(t.dim)
 	}
 	f.calls++
 	added, removed := newScatterBatch(t.dim), newScatterBatch(t.dim)
 	removed.sign = -1
 	root := make([]float64, t.dim)
 	for i, e := range t.examples {
-		at := &e.Unit[0]
-		row, ok := f.rows[at]
+		row := *rowOf(i)
 		switch {
-		case !ok:
+		case row == nil:
 			row = &featureRow{unit: e.Unit}
-			f.rows[at] = row
+			*rowOf(i) = row
 			added.add(row.features(t.sqrt, root), f.products)
 			f.add(e.Label, row.x, 1)
 		case row.label != e.Label:
@@ -208,13 +222,13 @@ func (f *featureMemory) set(t *training) {
 		t.known[i] = row
 	}
 	added.flush(f.products)
-	for at, row := range f.rows {
+	for _, row := range f.rows {
 		if row.call != f.calls {
 			f.add(row.label, row.features(t.sqrt, root), -1)
 			removed.add(row.x, f.products)
-			delete(f.rows, at)
 		}
 	}
+	f.rows = t.known
 	removed.flush(f.products)
 	maps.DeleteFunc(f.sums, func(label string, _ []float64) bool {
 		_, ok := slices.BinarySearch(t.labels, label)
@@ -238,11 +252,11 @@ func (f *featureMemory) add(label string, x []int16, sign float64) {
 
 // training prepares the examples of the current call, sorted.
 func (m *Memory) training(examples []Example, sqrt bool) (*training, error) {
-	f := &m.plain
+	f, rowOf := &m.plain, func(i int) **featureRow { return &m.list[i].plain }
 	if sqrt {
-		f = &m.roots
+		f, rowOf = &m.roots, func(i int) **featureRow { return &m.list[i].roots }
 	}
-	t, err := prepare(examples, sqrt, f)
+	t, err := prepare(examples, sqrt, func(t *training) { f.set(t, rowOf) })
 	if err != nil {
 		return nil, err
 	}

@@ -16,8 +16,11 @@ const sumsFormat = 2
 type encodedSums struct {
 	Format, Dim int
 	Sqrt        bool
-	Bursts      []int                // number of the burst of each example, in the order of sortedExamples
-	Hashes      []uint64             // of the same examples
+	Order       []int                // index of each example, in the order of sortedExamples
+	Bursts      []int                // number of the burst of each example in that order
+	Hashes      []uint64             // see remembered
+	Squares     []float64            // see remembered
+	Total       []float64            // see Memory
 	Choice      *encodedChoice       // nil if Auto did not choose the recipe on a sample
 	Margins     map[string]margin    // of each class, as in knownGroups
 	Sums        map[string][]float64 // of the features of each class
@@ -38,9 +41,10 @@ func (m *Memory) MarshalBinary() ([]byte, error) {
 	if m.used == nil {
 		return nil, nil
 	}
-	e := encodedSums{Format: sumsFormat, Dim: len(m.total), Sqrt: m.used == &m.roots, Margins: m.margins, Sums: m.used.sums}
+	e := encodedSums{Format: sumsFormat, Dim: len(m.total), Sqrt: m.used == &m.roots, Total: m.total, Margins: m.margins, Sums: m.used.sums}
 	for _, k := range m.list {
-		e.Bursts, e.Hashes = append(e.Bursts, k.burst), append(e.Hashes, k.hash)
+		e.Order, e.Bursts = append(e.Order, k.index), append(e.Bursts, k.burst)
+		e.Hashes, e.Squares = append(e.Hashes, k.hash), append(e.Squares, k.square)
 	}
 	if c := m.choice; c != nil {
 		e.Choice = &encodedChoice{c.sqrt, c.recipe, c.candidates, c.lastFactor}
@@ -61,34 +65,54 @@ func (m *Memory) Restore(examples []Example, b []byte) error {
 	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(&e); err != nil {
 		return fmt.Errorf("restore sums: %w: %w", ErrShape, err)
 	}
-	if e.Format != sumsFormat || len(e.Bursts) != len(examples) || len(e.Hashes) != len(examples) || len(e.Products) != 4*e.Dim*(e.Dim+1) || !canRemember(examples, Auto) || len(examples[0].Unit) != e.Dim {
-		return fmt.Errorf("restore sums of format %d for %d examples of %d values: %w", e.Format, len(e.Bursts), e.Dim, ErrShape)
+	if err := e.check(examples); err != nil {
+		return err
 	}
 	m.restart(e.Dim)
+	m.total = e.Total
 	f := &m.plain
 	if e.Sqrt {
 		f = &m.roots
 	}
-	f.rows, f.sums, f.products = make(map[*float64]*featureRow, len(examples)), e.Sums, newLower(e.Dim)
+	f.sums, f.products = e.Sums, newLower(e.Dim)
 	for _, row := range f.products {
 		n, _ := binary.Decode(e.Products, binary.LittleEndian, row)
 		e.Products = e.Products[n:]
 	}
 	maps.Copy(m.margins, e.Margins)
-	sorted := sortedExamples(examples)
+	sorted, all, rows := pick(examples, e.Order), make([]remembered, len(examples)), make([]featureRow, len(examples))
 	for i, x := range sorted {
-		if f.sums[x.Label] == nil || len(f.sums[x.Label]) != e.Dim {
-			m.forget()
-			return fmt.Errorf("restore sums of class %q: %w", x.Label, ErrShape)
+		k, row := &all[i], &rows[i]
+		*row = featureRow{label: x.Label, unit: x.Unit}
+		*k = remembered{Example: x, square: e.Squares[i], hash: e.Hashes[i], rank: i, index: e.Order[i], burst: e.Bursts[i]}
+		if e.Sqrt {
+			k.roots = row
+		} else {
+			k.plain = row
 		}
-		k := &remembered{Example: x, square: squaredLength(x.Unit), hash: e.Hashes[i], rank: i, burst: e.Bursts[i]}
-		m.list, m.known[&x.Unit[0]] = append(m.list, k), k
-		axpy(1, x.Unit, m.total)
-		f.rows[&x.Unit[0]] = &featureRow{label: x.Label, unit: x.Unit}
+		m.list, m.known[&x.Unit[0]], f.rows = append(m.list, k), k, append(f.rows, row)
 	}
 	if c := e.Choice; c != nil {
 		m.choice = &choice{pick(sorted, sampleByHash(sorted, e.Hashes)), c.Sqrt, c.Recipe, c.Candidates, c.LastFactor}
 	}
 	m.used = f
+	return nil
+}
+
+// check returns an error unless e can be the sums of examples.
+func (e *encodedSums) check(examples []Example) error {
+	n := len(examples)
+	fits := e.Format == sumsFormat && canRemember(examples, Auto) && len(examples[0].Unit) == e.Dim &&
+		len(e.Order) == n && len(e.Bursts) == n && len(e.Hashes) == n && len(e.Squares) == n && len(e.Total) == e.Dim && len(e.Products) == 4*e.Dim*(e.Dim+1)
+	once := make([]bool, n)
+	for k := 0; fits && k < n; k++ {
+		i := e.Order[k]
+		if fits = i >= 0 && i < n && !once[i] && e.Bursts[k] >= 0 && e.Bursts[k] < n && len(e.Sums[examples[i].Label]) == e.Dim; fits {
+			once[i] = true
+		}
+	}
+	if !fits {
+		return fmt.Errorf("restore sums of format %d for %d examples of %d values: %w", e.Format, len(e.Bursts), e.Dim, ErrShape)
+	}
 	return nil
 }

@@ -58,8 +58,8 @@ func newTraining(examples []Example, sqrt bool) (*training, error) {
 	return t, nil
 }
 
-// prepare returns a training without bursts. It takes rounded features from memory unless that is nil.
-func prepare(examples []Example, sqrt bool, memory *featureMemory) (*training, error) {
+// prepare returns a training without bursts. Unless setKnown is nil, it sets the rounded features.
+func prepare(examples []Example, sqrt bool, setKnown func(*training)) (*training, error) {
 	if len(examples) == 0 {
 		return nil, fmt.Errorf("%w: there are none", ErrExamples)
 	}
@@ -83,9 +83,9 @@ func prepare(examples []Example, sqrt bool, memory *featureMemory) (*training, e
 			t.fine = append(t.fine, features(e.Unit, sqrt))
 			axpy(1, t.fine[i], t.classMean[t.class[i]])
 		}
-	case memory != nil:
+	case setKnown != nil:
 		t.known = make([]*featureRow, len(examples))
-		memory.set(t)
+		setKnown(t)
 	default:
 		t.round()
 	}

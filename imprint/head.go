@@ -91,26 +91,33 @@ func (w *Workspace) sums(s *store.State) (*classifier.Sums, error) {
 func (w *Workspace) unitsOf(examples []store.Example) []classifier.Example {
 	dim := w.backbone.Dim()
 	values := make([]float64, len(examples)*dim)
-	return withBursts(examples, func(e *store.Example) (unit []float64, norm float64) {
+	return withBursts(examples, func(i int) (unit []float64, norm float64) {
 		unit, values = values[:dim:dim], values[dim:]
-		return unit, infer.Unit(w.backbone, unit, e.Raw)
+		return unit, infer.Unit(w.backbone, unit, examples[i].Raw)
 	})
 }
 
 // withBursts converts examples for package classifier, with the unit vector and length that unit
-// returns, and with their bursts.
-func withBursts(examples []store.Example, unit func(e *store.Example) ([]float64, float64)) []classifier.Example {
-	sources := make(map[string]map[string]bool) // sources of each class
-	for _, e := range examples {
-		if sources[e.Label] == nil {
-			sources[e.Label] = make(map[string]bool)
+// returns for each, and with their bursts.
+func withBursts(examples []store.Example, unit func(i int) ([]float64, float64)) []classifier.Example {
+	several := make(map[string]bool)  // whether a class has several sources
+	source := make(map[string]string) // the first source of each class
+	for i := range examples {
+		e := &examples[i]
+		if i > 0 && e.Label == examples[i-1].Label && e.Source == examples[i-1].Source {
+			continue
 		}
-		sources[e.Label][e.Source] = true
+		if first, ok := source[e.Label]; !ok {
+			source[e.Label] = e.Source
+		} else if first != e.Source {
+			several[e.Label] = true
+		}
 	}
 	u := make([]classifier.Example, len(examples))
-	for i, e := range examples {
-		x, norm := unit(&e)
-		u[i] = classifier.Example{Label: e.Label, Unit: x, Norm: norm, Burst: e.Burst(len(sources[e.Label]) > 1)}
+	for i := range examples {
+		e := &examples[i]
+		x, norm := unit(i)
+		u[i] = classifier.Example{Label: e.Label, Unit: x, Norm: norm, Burst: e.Burst(several[e.Label])}
 	}
 	return u
 }

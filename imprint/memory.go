@@ -2,6 +2,7 @@ package imprint
 
 import (
 	"bytes"
+	"cmp"
 	"sync"
 
 	"github.com/imprintkit/imprint/backbone"
@@ -20,16 +21,18 @@ const maxRemembered = 1 << 24
 type memory struct {
 	mutex  sync.Mutex
 	of     *backbone.Backbone // computed the embeddings
-	photos map[store.Digest]rememberedPhoto
+	photos []rememberedPhoto  // of the last call of units, in the order of its examples
 	sums   classifier.Memory
 	fitted *store.State // for which sums was last used
 	saved  bool         // whether this process has written sums to the disk
 }
 
 type rememberedPhoto struct {
-	raw  []byte
-	unit []float64
-	norm float64
+	label string
+	photo store.Digest
+	raw   []byte
+	unit  []float64
+	norm  float64
 }
 
 // fit trains a head on the photos of classes. It also returns their unit vectors, which must not be
@@ -47,26 +50,74 @@ func (m *memory) fit(w *Workspace, s *store.State) (*classifier.Fitted, []classi
 	}
 	units := m.units(w, s.Positives())
 	f, err := m.sums.Fit(units, method, roots)
+	if sorted := m.sums.Sorted(); sorted != nil {
+		units = sorted
+	}
 	return f, units, err
 }
 
 // units is like w.unitsOf, but uses the unit vectors of the last call again.
 func (m *memory) units(w *Workspace, examples []store.Example) []classifier.Example {
-	known := m.photos
-	if m.of != w.backbone {
-		known = nil
+	found := m.find(w.backbone, examples)
+	m.of, m.photos = w.backbone, make([]rememberedPhoto, len(examples))
+	fresh, dim := 0, w.backbone.Dim()
+	for i, p := range found {
+		e := &examples[i]
+		switch {
+		case p == nil:
+			fresh++
+		case &p.raw[0] != &e.Raw[0] && !bytes.Equal(p.raw, e.Raw):
+			found[i] = nil
+			fresh++
+		}
 	}
-	m.of, m.photos = w.backbone, make(map[store.Digest]rememberedPhoto, len(examples))
-	return withBursts(examples, func(e *store.Example) ([]float64, float64) {
-		p, ok := known[e.Photo]
-		if !ok || !bytes.Equal(p.raw, e.Raw) {
-			p.unit = make([]float64, w.backbone.Dim())
+	values := make([]float64, fresh*dim)
+	return withBursts(examples, func(i int) ([]float64, float64) {
+		e, p := &examples[i], &m.photos[i]
+		p.label, p.photo, p.raw = e.Label, e.Photo, e.Raw // the old slice would keep an older state file in memory
+		if old := found[i]; old != nil {
+			p.unit, p.norm = old.unit, old.norm
+		} else {
+			p.unit, values = values[:dim:dim], values[dim:]
 			p.norm = infer.Unit(w.backbone, p.unit, e.Raw)
 		}
-		p.raw = e.Raw // the old slice would keep an older state file in memory
-		m.photos[e.Photo] = p
 		return p.unit, p.norm
 	})
+}
+
+// find returns the remembered photo of each example, or nil if there is none. Both are sorted by label
+// and photo, except that labels may have changed.
+func (m *memory) find(of *backbone.Backbone, examples []store.Example) []*rememberedPhoto {
+	found := make([]*rememberedPhoto, len(examples))
+	if m.of != of {
+		return found
+	}
+	others := make(map[store.Digest]*rememberedPhoto) // those without an example of the same label
+	rest := m.photos
+	for i := range examples {
+		e := &examples[i]
+		for ; len(rest) > 0; rest = rest[1:] {
+			p := &rest[0]
+			order := cmp.Or(cmp.Compare(p.label, e.Label), bytes.Compare(p.photo[:], e.Photo[:]))
+			if order < 0 {
+				others[p.photo] = p
+				continue
+			}
+			if order == 0 {
+				found[i], rest = p, rest[1:]
+			}
+			break
+		}
+	}
+	for i := range rest {
+		others[rest[i].photo] = &rest[i]
+	}
+	for i, p := range found {
+		if p == nil {
+			found[i] = others[examples[i].Photo]
+		}
+	}
+	return found
 }
 
 // restore reads the sums for s from the disk, unless m has any. The next change then takes less time

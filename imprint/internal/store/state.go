@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/imprintkit/imprint/classifier"
@@ -289,7 +290,7 @@ func (e *Example) Burst(several bool) string {
 	case several && e.Source != "":
 		return e.Source
 	case !e.Taken.IsZero():
-		return fmt.Sprint(e.Source, " ", e.Taken.Unix())
+		return e.Source + " " + strconv.FormatInt(e.Taken.Unix(), 10)
 	}
 	return ""
 }
