@@ -215,7 +215,7 @@ func TestScalingMatchesGo(t *testing.T) {
 		}
 		got := make([]byte, 64)
 		plainOf(w).pixels(want, taps, 64, 1)
-		packWindows(w, false).pixels(got, taps, 64, 1)
+		packWindows(w).pixels(got, taps, 64, 1)
 		checkScale(t, "window", w, got, want)
 		if cpu.ARM64.HasASIMDDP {
 			tameForDot(w)
@@ -225,7 +225,7 @@ func TestScalingMatchesGo(t *testing.T) {
 			}
 			clear(got)
 			plainOf(w).pixels(want, taps, 64, 1)
-			packWindowsDot(w, false).pixels(got, taps, 64, 1)
+			packWindowsDot(w).pixels(got, taps, 64, 1)
 			checkScale(t, "dot window", w, got, want)
 		}
 	}
@@ -269,10 +269,10 @@ func shiftRight(w *weights) {
 }
 
 func TestWindowsMatchGo(t *testing.T) {
-	if packWindows(anyWeights(rand.New(rand.NewPCG(1, 1)), windowBlock-1, 9), false) != nil {
+	if packWindows(anyWeights(rand.New(rand.NewPCG(1, 1)), windowBlock-1, 9)) != nil {
 		t.Error("packWindows accepted fewer channels than a block")
 	}
-	for name, pack := range map[string]func(w *weights, near bool) windows{"dot": packWindowsDot, "neon": packWindows} {
+	for name, pack := range map[string]func(w *weights) windows{"dot": packWindowsDot, "neon": packWindows} {
 		t.Run(name, func(t *testing.T) {
 			if name == "dot" && !cpu.ARM64.HasASIMDDP {
 				t.Skip("this processor has no dot products")
@@ -285,7 +285,7 @@ func TestWindowsMatchGo(t *testing.T) {
 					if r.IntN(4) > 0 {
 						tameForDot(w)
 					}
-					p := pack(w, false).(*blocks)
+					p := pack(w).(*blocks)
 					if p.dot {
 						dot++
 					}
@@ -414,7 +414,7 @@ func TestAssemblyDoesNotAllocate(t *testing.T) {
 			t.Errorf("product %d allocates %v times", i, n)
 		}
 	}
-	v := packWindows(anyWeights(r, 37, 9), false)
+	v := packWindows(anyWeights(r, 37, 9))
 	var taps [9][]byte
 	for i := range taps {
 		taps[i] = x

@@ -100,29 +100,23 @@ func wide1x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int
 //go:noescape
 func wide1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
 
-// wideUnsigned computes n pixels of 3×3 windows over 32 channels. It multiplies
-// unsigned bytes by signed bytes. taps has the addresses of the first pixel's 9 taps,
-// which advance by step. near means that the last two columns of a window are the first two of the
-// next window. integers means that sums cannot be scaled in float32.
+// wideUnsigned computes the vectors of a run of 3×3 windows. It multiplies
+// unsigned bytes by signed bytes. lines has the addresses of three input lines.
 //
 //go:noescape
-func wideUnsigned(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool, integers bool)
+func wideUnsigned(out *byte, lines *byte, run *byte, block *byte)
 
-// wideSigned computes n pixels of 3×3 windows over 32 channels. It multiplies
-// signed bytes by signed bytes. taps has the addresses of the first pixel's 9 taps,
-// which advance by step. near means that the last two columns of a window are the first two of the
-// next window. integers means that sums cannot be scaled in float32.
+// wideSigned computes the vectors of a run of 3×3 windows. It multiplies
+// signed bytes by signed bytes. lines has the addresses of three input lines.
 //
 //go:noescape
-func wideSigned(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool, integers bool)
+func wideSigned(out *byte, lines *byte, run *byte, block *byte)
 
-// wideTwice computes n pixels of 3×3 windows over 32 channels. It multiplies
-// unsigned bytes by sums of two signed bytes. taps has the addresses of the first pixel's 9 taps,
-// which advance by step. near means that the last two columns of a window are the first two of the
-// next window. integers means that sums cannot be scaled in float32.
+// wideTwice computes the vectors of a run of 3×3 windows. It multiplies
+// unsigned bytes by sums of two signed bytes. lines has the addresses of three input lines.
 //
 //go:noescape
-func wideTwice(out *byte, outStep int, taps *byte, step int, n int, block *byte, near bool, integers bool)
+func wideTwice(out *byte, lines *byte, run *byte, block *byte)
 
 // flipBytes copies 32·n bytes and flips the upper bit of each.
 //

@@ -21,6 +21,7 @@ type depthwise struct {
 	byTap    []int32 // codes as [kh·kw][channels], unless windows is set
 	blank    []byte  // a line of input values that all equal the zero point
 	windows  windows // for 3×3 windows
+	rows     rows    // if not nil, replaces windows
 }
 
 // NewDepthwiseConv2D returns a Kernel for DEPTHWISE_CONV_2D. The input has shape (n, h,
@@ -72,7 +73,7 @@ func newDepthwise(p DepthwiseConv2DParams, in, filter, bias, out *Tensor) (Kerne
 	d := &depthwise{geometry: g, weights: w, multiple: channels / g.inC, blank: make([]byte, g.inW*g.inC)}
 	fill(d.blank, byte(in.zero()))
 	if d.multiple == 1 && g.kH == 3 && g.kW == 3 && w.stage == nil {
-		d.windows, err = newWindows(w, g.StrideW == 1 && g.DilationW == 1)
+		d.windows, d.rows, err = newRows(w, &g, byte(in.zero()))
 	} else {
 		d.byTap = make([]int32, len(w.codes))
 		for i, v := range w.codes {
@@ -90,7 +91,7 @@ func (d *depthwise) Run(a *Args, lo, hi int) {
 	for row := lo; row < hi; row++ {
 		out := a.Out[row*d.outW*d.channels:][:d.outW*d.channels]
 		switch {
-		case d.windows != nil:
+		case d.windows != nil || d.rows != nil:
 			d.row3x3(out, a.In[0], row)
 		case d.signed:
 			depthwiseRow(d, out, signed(a.In[0]), signed(d.blank), row)

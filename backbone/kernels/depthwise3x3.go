@@ -9,15 +9,37 @@ type windows interface {
 	pixels(out []byte, taps [9][]byte, step, n int)
 }
 
-// newWindows returns w's windows in the chosen implementation. See implementation.windows
-// for near.
-func newWindows(w *weights, near bool) (windows, error) {
+// Implementations of rows compute whole rows of a 3×3 DEPTHWISE_CONV_2D with depth
+// multiplier 1. They round ties away from zero and are immutable.
+type rows interface {
+	// row computes one output row from the three input lines that its windows cover.
+	row(out []byte, lines [3][]byte)
+}
+
+// newRows returns w's rows or, if the chosen implementation has none, its windows. pad is
+// the input's zero point.
+func newRows(w *weights, g *geometry, pad byte) (windows, rows, error) {
+	i, err := chosen()
+	if err != nil {
+		return nil, nil, err
+	}
+	if i.rows != nil {
+		if r := i.rows(w, g, pad); r != nil {
+			return nil, r, nil
+		}
+	}
+	v, err := newWindows(w)
+	return v, nil, err
+}
+
+// newWindows returns w's windows in the chosen implementation.
+func newWindows(w *weights) (windows, error) {
 	i, err := chosen()
 	if err != nil {
 		return nil, err
 	}
 	if i.windows != nil {
-		if v := i.windows(w, near); v != nil {
+		if v := i.windows(w); v != nil {
 			return v, nil
 		}
 	}
@@ -31,11 +53,19 @@ func newWindows(w *weights, near bool) (windows, error) {
 	return &p, nil
 }
 
-// row3x3 computes one row of output pixels. It computes border pixels one by one and the
-// pixels between them together.
+// row3x3 computes one row of output pixels. Unless rows does it, border pixels are computed
+// one by one, and the pixels between them together.
 func (d *depthwise) row3x3(out, in []byte, row int) {
 	image, oy := row/d.outH, row%d.outH
 	y0 := oy*d.StrideH - d.padTop
+	if d.rows != nil {
+		var lines [3][]byte
+		for i := range lines {
+			lines[i] = tap(&d.geometry, in, d.blank, image, y0+i*d.DilationH, 0)
+		}
+		d.rows.row(out, lines)
+		return
+	}
 	step := d.StrideW * d.channels
 	var taps [9][]byte
 	for ox := 0; ox < d.outW; {

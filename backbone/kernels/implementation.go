@@ -20,9 +20,9 @@ type implementation struct {
 	product   func(w *weights) product
 	lines     bool // whether products can read rows that consist of lines; see weights.line
 	verify    bool // whether to compare each product with plain Go before using it
-	// windows is called with near set if stride and dilation along a row are 1.
-	windows func(w *weights, near bool) windows
-	adder   func(s *sum) adder
+	windows   func(w *weights) windows
+	rows      func(w *weights, g *geometry, pad byte) rows // takes precedence over windows
+	adder     func(s *sum) adder
 }
 
 // purego is the implementation in plain Go, which every processor can run.

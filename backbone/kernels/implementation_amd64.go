@@ -17,7 +17,7 @@ func implementations() []implementation {
 	avxvnni.name, avxvnni.product, avxvnni.verify = "avxvnni", newAVXProduct, true
 	avxvnni.available = func() bool { return cpu.X86.HasAVX2 && cpu.X86.HasAVXVNNI }
 	avx512vnni := avx2
-	avx512vnni.name, avx512vnni.product, avx512vnni.windows = "avx512vnni", newWideProduct, newWideWindows
+	avx512vnni.name, avx512vnni.product, avx512vnni.rows = "avx512vnni", newWideProduct, newWideRows
 	avx512vnni.adder, avx512vnni.lines = newWideAdder, true
 	avx512vnni.available = func() bool {
 		return cpu.X86.HasAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VNNI

@@ -2,7 +2,10 @@
 
 package kernels
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
 // wideLanes is the number of 32-bit lanes in an AVX-512 vector.
 const wideLanes = 16
@@ -10,14 +13,19 @@ const wideLanes = 16
 // A widePanel is a panel for two AVX-512 vectors of channels. Its lanes are in the
 // order of channels. The assembly shifts sums left before it scales them.
 type widePanel struct {
-	half         [2]wideScale
+	half [2]wideScale
+	wideLimits
+}
+
+// wideLimits has the parameters that all channels share.
+type wideLimits struct {
 	zero         [2 * wideLanes]int16
 	base         [2 * wideLanes]uint16
 	fraction     [wideLanes]uint32
 	lo, hi, flip [4 * wideLanes]byte
 }
 
-// A wideScale has the parameters of one vector of a widePanel.
+// A wideScale has the parameters of one vector of channels.
 //
 // Scaling in float32 takes fewer instructions than in integers. The assembly computes z =
 // sum·factor + offset with one rounding, where offset is 256 + ½ + the zero point. If a
@@ -56,8 +64,8 @@ func (s *wideScale) setFloat(lane int, zero int32, m multiplier, left uint8) {
 	s.offset[lane] = float32(offset)
 }
 
-// limit sets the output's zero point and limits, like panel.limit.
-func (p *widePanel) limit(w *weights) {
+// set sets the output's zero point and limits, like panel.limit.
+func (p *wideLimits) set(w *weights) {
 	var q panel
 	q.limit(w.outZero, w.lo, w.hi, w.signed)
 	for i := range p.zero {
@@ -71,8 +79,15 @@ func (p *widePanel) limit(w *weights) {
 	}
 	for i := range p.fraction {
 		p.fraction[i] = 1<<fractionBits - 1
-		for half := range p.half {
-			p.half[half].offset[i] = floatBase + 0.5 // lanes without channels are never in doubt
+	}
+}
+
+// limit is like wideLimits.set. Lanes without channels are never in doubt.
+func (p *widePanel) limit(w *weights) {
+	p.set(w)
+	for half := range p.half {
+		for i := range wideLanes {
+			p.half[half].offset[i] = floatBase + 0.5
 		}
 	}
 }
@@ -105,4 +120,12 @@ func (w *weights) shiftable(c int, left uint8) bool {
 		most += 255 * max(int64(code), -int64(code))
 	}
 	return bias+most < 1<<(31-left)
+}
+
+// alignedSlice returns n values that start at a multiple of 64, so that no vector of the
+// assembly lies in two cache lines. T must not contain pointers.
+func alignedSlice[T any](n int) []T {
+	var v T
+	b := aligned(n * int(unsafe.Sizeof(v)))
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), n)
 }

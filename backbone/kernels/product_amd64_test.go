@@ -13,7 +13,9 @@ import (
 func TestPanelLayout(t *testing.T) {
 	var p panel
 	var scale wideScale
+	var limits wideLimits
 	var block wideBlock
+	var run wideRun
 	for name, test := range map[string]struct{ got, want uintptr }{
 		"mantissa": {unsafe.Offsetof(p.mantissa), 64},
 		"odd":      {unsafe.Offsetof(p.odd), 128},
@@ -38,14 +40,29 @@ func TestPanelLayout(t *testing.T) {
 		"wide least":    {unsafe.Offsetof(scale.least), 448},
 		"wide factor":   {unsafe.Offsetof(scale.factor), 512},
 		"wide offset":   {unsafe.Offsetof(scale.offset), 576},
-		"wide zero":     {unsafe.Offsetof(block.zero), 1280},
-		"wide base":     {unsafe.Offsetof(block.base), 1344},
-		"wide fraction": {unsafe.Offsetof(block.fraction), 1408},
-		"wide lo":       {unsafe.Offsetof(block.lo), 1472},
-		"wide hi":       {unsafe.Offsetof(block.hi), 1536},
-		"wide flip":     {unsafe.Offsetof(block.flip), 1600},
-		"wide weights":  {unsafe.Offsetof(block.w), 1664},
-		"wide rest":     {unsafe.Offsetof(block.rest), 1664 + 384},
+		"wide limits":   {unsafe.Offsetof(widePanel{}.wideLimits), 1280},
+		"wide base":     {unsafe.Offsetof(limits.base), 64},
+		"wide fraction": {unsafe.Offsetof(limits.fraction), 128},
+		"wide lo":       {unsafe.Offsetof(limits.lo), 192},
+		"wide hi":       {unsafe.Offsetof(limits.hi), 256},
+		"wide flip":     {unsafe.Offsetof(limits.flip), 320},
+
+		"block limits":   {unsafe.Offsetof(block.wideLimits), 2560},
+		"block pad":      {unsafe.Offsetof(block.pad), 2944},
+		"block weights":  {unsafe.Offsetof(block.w), 3008},
+		"block rest":     {unsafe.Offsetof(block.rest), 3776},
+		"block integers": {unsafe.Offsetof(block.integers), 4544},
+
+		"run distance": {unsafe.Offsetof(run.distance), 8},
+		"run step":     {unsafe.Offsetof(run.step), 16},
+		"run outStep":  {unsafe.Offsetof(run.outStep), 24},
+		"run vectors":  {unsafe.Offsetof(run.vectors), 32},
+		"run kept":     {unsafe.Offsetof(run.kept), 40},
+		"run left":     {unsafe.Offsetof(run.left), 48},
+		"run middle":   {unsafe.Offsetof(run.middle), 56},
+		"run right":    {unsafe.Offsetof(run.right), 64},
+		"run pixels":   {unsafe.Offsetof(run.pixels), 72},
+		"run stored":   {unsafe.Offsetof(run.stored), 80},
 	} {
 		if test.got != test.want {
 			t.Errorf("%s is at %d, want %d as in the assembly", name, test.got, test.want)

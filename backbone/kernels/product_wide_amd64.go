@@ -47,7 +47,7 @@ func newWideProduct(w *weights) product {
 		m.span = (w.depth/w.line-1)*w.pitch + w.line
 	}
 	n := (w.channels + 2*wideLanes - 1) / (2 * wideLanes)
-	m.parts, m.panels32 = make([]wideWeights, n), make([]widePanel, n)
+	m.parts, m.panels32 = make([]wideWeights, n), alignedSlice[widePanel](n)
 	bias := v.bias
 	if m.signed {
 		bias = v.shifted(128)

@@ -31,7 +31,7 @@ func TestSumsBetweenCodes(t *testing.T) {
 			if i%3 == 0 {
 				zero += random.Int32N(256)
 			}
-			r := requantization{scale: make([]multiplier, []int{16, 32}[i/4%2]), outZero: zero, lo: lo, hi: hi}
+			r := requantization{scale: make([]multiplier, []int{16, 64}[i/4%2]), outZero: zero, lo: lo, hi: hi}
 			for c := range r.scale {
 				r.scale[c] = m
 			}
@@ -42,6 +42,7 @@ func TestSumsBetweenCodes(t *testing.T) {
 			}
 			t.Run(fmt.Sprint("product", i), func(t *testing.T) { aroundCodes(t, r, signed, 32, weight, m.applyUp, runProduct(rows)) })
 			t.Run(fmt.Sprint("windows", i), func(t *testing.T) { aroundCodes(t, r, signed, 9, weight, m.apply, runWindows) })
+			t.Run(fmt.Sprint("rows", i), func(t *testing.T) { aroundCodes(t, r, signed, 9, weight, m.apply, runRows) })
 		}
 	})
 }
@@ -126,7 +127,7 @@ func runProduct(most int) func(*testing.T, *weights, []byte) []byte {
 }
 
 func runWindows(t *testing.T, w *weights, x []byte) []byte {
-	k, err := newWindows(w, false)
+	k, err := newWindows(w)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,6 +140,35 @@ func runWindows(t *testing.T, w *weights, x []byte) []byte {
 	}
 	out := make([]byte, n*w.channels)
 	k.pixels(out, taps, w.channels, n)
+	return out
+}
+
+// runRows is like runWindows. It computes rows of four pixels, whose first window is that of a code.
+func runRows(t *testing.T, w *weights, x []byte) []byte {
+	const pixels = 4
+	n := w.channels
+	g := geometry{Window: Window{StrideW: 1, DilationW: 1}, inW: pixels + 2, inC: n, outW: pixels}
+	_, r, err := newRows(w, &g, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r == nil {
+		t.Skip("no rows")
+	}
+	var out []byte
+	row := make([]byte, pixels*n)
+	for ; len(x) > 0; x = x[9:] {
+		var lines [3][]byte
+		for i := range lines {
+			for column := range g.inW {
+				for range n {
+					lines[i] = append(lines[i], x[3*i+column%3])
+				}
+			}
+		}
+		r.row(row, lines)
+		out = append(out, row[:n]...)
+	}
 	return out
 }
 

@@ -27,7 +27,7 @@ type windowsBlock struct {
 }
 
 // newBlockWindows returns nil if AVX2 cannot compute w exactly.
-func newBlockWindows(w *weights, _ bool) windows {
+func newBlockWindows(w *weights) windows {
 	if w.channels < panelChannels/2 {
 		return nil
 	}

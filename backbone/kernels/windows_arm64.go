@@ -43,7 +43,7 @@ type blocks struct {
 //
 // A block has the weights of all taps, then biases, left shifts, mantissas and negated
 // right shifts.
-func packWindows(w *weights, _ bool) windows {
+func packWindows(w *weights) windows {
 	if w.channels < windowBlock {
 		return nil
 	}
@@ -75,18 +75,18 @@ func packWindows(w *weights, _ bool) windows {
 // weights of taps 4 to 7, and the weights of tap 8 in 16 bits. Mantissas, negated right
 // shifts and biases follow, and finally the second numbers of the weights of taps 0 to 3
 // and 4 to 7.
-func packWindowsDot(w *weights, near bool) windows {
+func packWindowsDot(w *weights) windows {
 	if w.channels < windowBlockDot || w.lo < w.outZero {
-		return packWindows(w, near)
+		return packWindows(w)
 	}
 	for _, m := range w.scale {
 		if m.right == 0 {
-			return packWindows(w, near)
+			return packWindows(w)
 		}
 	}
 	for _, v := range w.codes {
 		if v > 2*127 {
-			return packWindows(w, near)
+			return packWindows(w)
 		}
 	}
 	p := &blocks{dot: true, args: windowsArgs{channels: w.channels}}

@@ -2,90 +2,197 @@
 
 package kernels
 
-import "unsafe"
+import (
+	"slices"
+	"unsafe"
+)
 
-// wideBlocks implements windows for AVX-512's dot products of bytes, 32 channels at a
-// time. The last two blocks may overlap.
-type wideBlocks struct {
-	channels     int
-	near, signed bool
-	firsts       []int  // first channel of each block
-	twice        []bool // whether a block has weights that exceed a byte
-	integers     []bool // whether a block is scaled in integers
-	blocks       []wideBlock
+// vectorBytes is the number of bytes in an AVX-512 vector.
+const vectorBytes = 64
+
+// wideLines implements rows for AVX-512's dot products of bytes.
+type wideLines struct {
+	signed              bool
+	lineBytes, outBytes int // in an input line and in an output row
+	blocks              []wideBlock
+	runs                []wideRun
 }
 
-// A wideBlock has the parameters of the assembly for 32 channels.
+// A wideBlock has the parameters of the assembly for 64 codes of a row: 64 channels, or
+// all channels of several pixels. In vector q, lanes 4i…4i+3 belong to the codes from
+// 16i+4q on.
 type wideBlock struct {
-	widePanel
-	// Weights are [column][half][lane][4]: three rows of a column, then 0. A half has the
-	// first or last four of each 8 channels. rest is the excess of weights that exceed a
-	// byte.
-	w, rest [3][2][wideLanes][4]int8
+	scale [vectorBytes / wideLanes]wideScale
+	wideLimits
+	pad [vectorBytes]byte // the input's zero point
+	// Weights are [column][vector][lane][4]: three rows of a column, then 0. rest is the
+	// excess of weights that exceed a byte.
+	w, rest  [3][vectorBytes / wideLanes][wideLanes][4]int8
+	integers bool // scale in integers
+	twice    bool // whether rest has weights
+	_        [vectorBytes - 2]byte
 }
 
-// newWideWindows packs weights for AVX-512. It returns nil for few channels and for
-// unusual weights, which AVX2 then computes. See implementation.windows for near.
-func newWideWindows(w *weights, near bool) windows {
-	const channels = 2 * wideLanes
-	if w.channels < channels {
-		return newBlockWindows(w, near)
-	}
-	bias := w.bias
-	if w.signed {
-		bias = w.shifted(128)
-	}
+// A wideRun is a series of vectors in a row that one call computes.
+type wideRun struct {
+	at       int    // offset of the first vector's first column in a line; negative in the padding
+	distance int    // bytes from one column of a window to the next
+	step     int    // bytes from one vector to the next in a line
+	outStep  int    // and in the output
+	vectors  int    // at least 1
+	kept     int    // columns that a vector shares with the next: 0, 1 or 2
+	left     uint64 // bytes of the first vector's first column that are in the image
+	middle   uint64 // bytes of the last vector's second column that are
+	right    uint64 // and of its third column
+	pixels   uint64 // groups of 8 codes of a vector that are in the output
+	stored   uint64 // mask of as many bytes
+
+	// The assembly does not read the following fields.
+	block, outAt int
+}
+
+// newWideRows packs weights for AVX-512. pad is the input's zero point. It returns nil for
+// unusual weights and windows.
+func newWideRows(w *weights, g *geometry, pad byte) rows {
 	for c := range w.channels {
 		if !w.shiftable(c, w.scale[c].sumShift(true)) {
 			return nil
 		}
 	}
-	b := &wideBlocks{channels: w.channels, near: near, signed: w.signed}
-	for done := 0; done < w.channels; done += channels {
-		first := min(done, w.channels-channels)
-		var block wideBlock
-		block.limit(w)
-		twice, integers := false, false
-		for half := range 2 {
-			for lane := range wideLanes {
-				c := first + lane/4*8 + 4*half + lane%4
-				block.half[half].set(lane, bias[c], w.scale[c], true)
-				block.half[half].setFloat(lane, int32(block.zero[0]), w.scale[c], 0)
-				integers = integers || !w.floats(c, true)
-				for t, code := range w.codes[9*c:][:9] {
-					part := max(min(code, 127), -128)
-					rest := code - part
-					if rest != int16(int8(rest)) || rest != 0 && w.signed {
-						return newBlockWindows(w, near)
-					}
-					twice = twice || rest != 0
-					block.w[t%3][half][lane][t/3], block.rest[t%3][half][lane][t/3] = int8(part), int8(rest)
-				}
-			}
-		}
-		b.firsts, b.blocks = append(b.firsts, first), append(b.blocks, block)
-		b.twice, b.integers = append(b.twice, twice), append(b.integers, integers)
+	r := &wideLines{signed: w.signed, lineBytes: g.inW * g.inC, outBytes: g.outW * g.inC}
+	firsts, ok := r.plan(g)
+	if !ok {
+		return nil
 	}
-	return b
+	bias := w.bias
+	if w.signed {
+		bias = w.shifted(128)
+	}
+	r.blocks = alignedSlice[wideBlock](len(firsts))
+	for i, first := range firsts {
+		if !r.blocks[i].set(w, bias, first, pad) {
+			return nil
+		}
+	}
+	return r
 }
 
-func (b *wideBlocks) pixels(out []byte, taps [9][]byte, step, n int) {
-	last := (n-1)*step + b.channels - 1
-	_ = out[n*b.channels-1]
-	for i, first := range b.firsts {
-		var at [9]*byte
-		for t := range at {
-			_ = taps[t][last]
-			at[t] = &taps[t][first]
+// plan divides a row into runs. It returns the first channel of each block that they need,
+// and false for windows that the assembly cannot compute.
+func (r *wideLines) plan(g *geometry) (firsts []int, ok bool) {
+	if g.DilationW != 1 || g.StrideW > 2 || g.padLeft > 1 {
+		return nil, false
+	}
+	n := g.inC
+	if n >= vectorBytes {
+		for c := 0; c < n; c += vectorBytes {
+			first := min(c, n-vectorBytes) // the last two blocks may overlap
+			run := wideRun{at: first - g.padLeft*n, outAt: first, distance: n, step: g.StrideW * n, outStep: n, vectors: g.outW, block: len(firsts)}
+			firsts = append(firsts, first)
+			if !r.add(run, vectorBytes, 0xff) {
+				return nil, false
+			}
 		}
-		to, from, block := &out[first], (*byte)(unsafe.Pointer(&at)), (*byte)(unsafe.Pointer(&b.blocks[i]))
+		return firsts, true
+	}
+	// A vector has several pixels. If their codes are not adjacent in the input, they must
+	// be whole pixels of whole groups of 8 codes.
+	if g.StrideW > 1 && (n%8 != 0 || vectorBytes%(n*g.StrideW) != 0) {
+		return nil, false
+	}
+	pixels := uint64(0)
+	for i := range vectorBytes / 8 {
+		if g.StrideW == 1 || 8*i/n%g.StrideW == 0 {
+			pixels |= 1 << i
+		}
+	}
+	width, repeat := vectorBytes/g.StrideW, 1 // codes of a vector that are stored; vectors until the channels repeat
+	for repeat*width%n != 0 {
+		repeat++
+	}
+	add := func(outAt, vectors int) bool {
+		run := wideRun{at: outAt*g.StrideW - g.padLeft*n, outAt: outAt, distance: n, step: vectorBytes * repeat, outStep: width * repeat, vectors: vectors}
+		if run.block = slices.Index(firsts, outAt%n); run.block < 0 {
+			run.block = len(firsts)
+			firsts = append(firsts, outAt%n)
+		}
+		return r.add(run, width, pixels)
+	}
+	ok = r.outBytes >= width
+	for i := 0; i < repeat && (i+1)*width <= r.outBytes; i++ {
+		ok = ok && add(i*width, (r.outBytes/width-i-1)/repeat+1)
+	}
+	if r.outBytes%width > 0 {
+		ok = ok && add(r.outBytes-width, 1) // overlaps the vector before
+	}
+	return firsts, ok
+}
+
+// add appends a run after setting its masks. It reports whether no bytes that the assembly
+// reads, except for masked bytes, are outside the line. A vector stores the given number
+// of codes, which are in the groups of 8 that pixels selects.
+func (r *wideLines) add(run wideRun, stored int, pixels uint64) bool {
+	last := run.at + (run.vectors-1)*run.step
+	run.left, run.stored, run.pixels = ones(vectorBytes), ones(stored), pixels
+	if run.at < 0 {
+		run.left <<= -run.at
+	}
+	run.middle, run.right = ones(r.lineBytes-last-run.distance), ones(r.lineBytes-last-2*run.distance)
+	switch run.step {
+	case run.distance:
+		run.kept = 2
+	case 2 * run.distance:
+		run.kept = 1
+	}
+	r.runs = append(r.runs, run)
+	inside := run.at+run.distance >= 0 && last+vectorBytes <= r.lineBytes
+	return inside && (run.vectors == 1 || last-run.step+2*run.distance+vectorBytes <= r.lineBytes)
+}
+
+// ones returns a mask of n bits, clamped to 0…64.
+func ones(n int) uint64 { return 1<<max(min(n, vectorBytes), 0) - 1 }
+
+// set packs the weights of the channels from first on. It reports whether that is possible.
+func (b *wideBlock) set(w *weights, bias []int32, first int, pad byte) bool {
+	b.wideLimits.set(w)
+	for i := range b.pad {
+		b.pad[i] = pad
+		q, lane := i/4%4, i/16*4+i%4
+		c := (first + i) % w.channels
+		b.scale[q].set(lane, bias[c], w.scale[c], true)
+		b.scale[q].setFloat(lane, int32(b.zero[0]), w.scale[c], 0)
+		b.integers = b.integers || !w.floats(c, true)
+		for t, code := range w.codes[9*c:][:9] {
+			part := max(min(code, 127), -128)
+			rest := code - part
+			if rest != int16(int8(rest)) || rest != 0 && w.signed {
+				return false
+			}
+			b.twice = b.twice || rest != 0
+			b.w[t%3][q][lane][t/3], b.rest[t%3][q][lane][t/3] = int8(part), int8(rest)
+		}
+	}
+	return true
+}
+
+func (r *wideLines) row(out []byte, lines [3][]byte) {
+	var at [3]*byte
+	for i, line := range lines {
+		_ = line[r.lineBytes-1]
+		at[i] = &line[0]
+	}
+	_ = out[r.outBytes-1]
+	for i := range r.runs {
+		run := &r.runs[i]
+		block := &r.blocks[run.block]
+		to, from, fields, weights := &out[run.outAt], (*byte)(unsafe.Pointer(&at)), (*byte)(unsafe.Pointer(run)), (*byte)(unsafe.Pointer(block))
 		switch {
-		case b.signed:
-			wideSigned(to, b.channels, from, step, n, block, b.near, b.integers[i])
-		case b.twice[i]:
-			wideTwice(to, b.channels, from, step, n, block, b.near, b.integers[i])
+		case r.signed:
+			wideSigned(to, from, fields, weights)
+		case block.twice:
+			wideTwice(to, from, fields, weights)
 		default:
-			wideUnsigned(to, b.channels, from, step, n, block, b.near, b.integers[i])
+			wideUnsigned(to, from, fields, weights)
 		}
 	}
 }

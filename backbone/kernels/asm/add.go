@@ -69,7 +69,7 @@ func wideAdd(signed bool, order Mem) {
 	n, panel := Load(Param("n"), GP64()), Load(Param("p"), GP64())
 	grouped, fraction, offset := ZMM(), ZMM(), ZMM()
 	VMOVDQU32(order, grouped)
-	VMOVDQU32(Mem{Base: panel, Disp: wideFraction}, fraction)
+	VMOVDQU32(Mem{Base: panel, Disp: panelLimits + wideFraction}, fraction)
 	VMOVDQU32(wideField(panel, wideOffset, 0), offset)
 	factors := [2]VecVirtual{ZMM(), ZMM()}
 	for i, f := range factors {
@@ -95,7 +95,7 @@ func wideAdd(signed bool, order Mem) {
 	JCC(LabelRef("done"))
 	VPACKUSDW(sums[1], sums[0], sums[0])
 	VPACKUSDW(sums[3], sums[2], sums[2])
-	wideFinish(sums[0], sums[2], panel, true)
+	wideFinish(sums[0], sums[2], Mem{Base: panel, Disp: panelLimits}, true)
 	VPERMD(sums[0], grouped, sums[0])
 	VMOVDQU8(sums[0], Mem{Base: out})
 	for _, p := range []Register{x, y, out} {

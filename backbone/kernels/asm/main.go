@@ -27,10 +27,9 @@ func main() {
 			wide(rows, vectors, groups)
 		}
 	}
-	eights := eights()
-	wideWindows(false, false, eights)
-	wideWindows(true, false, eights)
-	wideWindows(false, true, eights)
+	wideWindows(false, false)
+	wideWindows(true, false)
+	wideWindows(false, true)
 	flip()
 	add(false)
 	add(true)

@@ -8,8 +8,8 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// Offsets of the fields of the types kernels.widePanel and kernels.wideBlock: first the
-// fields within a half, then the fields after both halves.
+// Offsets of the fields of the types kernels.wideScale, kernels.wideLimits,
+// kernels.widePanel and kernels.wideBlock.
 const (
 	wideBias = 64 * iota // 16 int32
 	wideMantissa
@@ -21,27 +21,27 @@ const (
 	wideLeast
 	wideFactor // 16 float32
 	wideOffset
-	wideHalf // size of a half
+	wideScaleBytes
 
-	wideZero     = 2 * wideHalf // 32 int16
-	wideBase     = wideZero + 64
-	wideFraction = wideBase + 64 // 16 uint32
-	wideLow      = wideFraction + 64
-	wideHigh     = wideLow + 64
-	wideFlip     = wideHigh + 64
-	wideBytes    = wideFlip + 64
-	wideBlock    = wideBytes + 2*wideTaps
-	wideTaps     = 3 * 2 * 64 // weights of three columns
-	evenLanes    = 0x5555
-	wideRows     = 8
+	wideZero     = 0 // 32 int16
+	wideBase     = 64
+	wideFraction = 128 // 16 uint32
+	wideLow      = 192
+	wideHigh     = 256
+	wideFlip     = 320
+	wideLimits   = 384 // size of the limits
+
+	panelLimits = 2 * wideScaleBytes
+	evenLanes   = 0x5555
+	wideRows    = 8
 
 	// fractionBits is the number of bits of a scaled sum after the binary point.
 	fractionBits = 15
 )
 
-// wideField returns the operand for 64 bytes of a field in one half of a panel.
-func wideField(panel Register, offset, half int) Mem {
-	return Mem{Base: panel, Disp: wideHalf*half + offset}
+// wideField returns the operand for 64 bytes of a field of a vector of channels.
+func wideField(panel Register, offset, vector int) Mem {
+	return Mem{Base: panel, Disp: wideScaleBytes*vector + offset}
 }
 
 // order defines the permutation that sorts 4-byte lanes after packing. Packing works within
@@ -55,21 +55,12 @@ func order() Mem {
 	return m
 }
 
-// eights defines the permutation that joins the first 8 bytes of each block of 16.
-func eights() Mem {
-	m := GLOBL("groupsOf8", 8|16) // RODATA|NOPTR
-	for i := range 8 {
-		DATA(8*i, U64(i%4*2))
-	}
-	return m
-}
-
-// A wideScale has the parameters that scale half of a panel, in registers or in memory.
+// A wideScale has the parameters that scale a vector of sums, in registers or in memory.
 type wideScale struct{ mantissa, odd, round, roundOdd, shift Op }
 
 // inMemory returns the parameters of a panel in memory.
-func inMemory(panel Register, half int) wideScale {
-	f := func(offset int) Op { return wideField(panel, offset, half) }
+func inMemory(panel Register, vector int) wideScale {
+	f := func(offset int) Op { return wideField(panel, offset, vector) }
 	return wideScale{f(wideMantissa), f(wideOdd), f(wideRound), f(wideRoundOdd), f(wideShift)}
 }
 
@@ -109,20 +100,19 @@ func mask32(m Op) OpmaskVirtual {
 
 // wideFinish is like finish, but for 64 bytes instead of 32. If floats is set, the words in
 // a and b are the upper bits of scaled sums in float32.
-func wideFinish(a, b VecVirtual, panel Register, floats bool) {
-	common := func(offset int) Mem { return Mem{Base: panel, Disp: offset} }
-	shift := func(v VecVirtual) { VPADDSW(common(wideZero), v, v) }
+func wideFinish(a, b VecVirtual, limits Mem, floats bool) {
+	shift := func(v VecVirtual) { VPADDSW(limits.Offset(wideZero), v, v) }
 	if floats {
-		shift = func(v VecVirtual) { VPSUBUSW(common(wideBase), v, v) }
+		shift = func(v VecVirtual) { VPSUBUSW(limits.Offset(wideBase), v, v) }
 	}
 	shift(a)
 	if a != b {
 		shift(b)
 	}
 	VPACKUSWB(b, a, a)
-	VPMAXUB(common(wideLow), a, a)
-	VPMINUB(common(wideHigh), a, a)
-	VPXORD(common(wideFlip), a, a)
+	VPMAXUB(limits.Offset(wideLow), a, a)
+	VPMINUB(limits.Offset(wideHigh), a, a)
+	VPXORD(limits.Offset(wideFlip), a, a)
 }
 
 // A wideProduct generates a matrix product with AVX-512.
@@ -289,7 +279,7 @@ func (p *wideProduct) scale() {
 // flag is clear if a code may be wrong.
 func (p *wideProduct) scaleFloats() {
 	fraction := ZMM()
-	VMOVDQU32(Mem{Base: p.panel, Disp: wideFraction}, fraction)
+	VMOVDQU32(Mem{Base: p.panel, Disp: panelLimits + wideFraction}, fraction)
 	var certain [4]OpmaskVirtual // several, to hide the latency of the test
 	for i := range certain {
 		certain[i] = K()
@@ -372,195 +362,7 @@ func (p *wideProduct) pack(sums [][2]VecVirtual, floats bool) VecVirtual {
 	default:
 		toWords(a, a, a)
 	}
-	wideFinish(a, b, p.panel, floats)
-	return a
-}
-
-// wideColumns holds the columns of a window of 32 channels. The three bytes of a column
-// are adjacent, and a 0 follows them, as the dot product requires.
-type wideColumns struct {
-	signed         bool
-	taps           [9]GPVirtual
-	at             GPVirtual        // offset from taps to the current pixel
-	ends, endsLast VecVirtual       // 0x80 in each byte, and in each even byte
-	columns        [3][2]VecVirtual // columns for both halves of the channels
-}
-
-// load loads column c and makes its bytes unsigned.
-func (w *wideColumns) load(c int) {
-	first, second, third := ZMM(), ZMM(), ZMM()
-	for r, v := range []VecVirtual{first, second, third} {
-		VPMOVZXBW(Mem{Base: w.taps[3*r+c], Index: w.at, Scale: 1}, v)
-	}
-	VPSLLW(Imm(8), second, second)
-	if w.signed {
-		VPTERNLOGD(Imm(0x56), w.ends, second, first) // (first | second) ^ ends
-		VPXORD(w.endsLast, third, third)
-	} else {
-		VPORD(second, first, first)
-	}
-	VPUNPCKLWD(third, first, w.columns[c][0])
-	VPUNPCKHWD(third, first, w.columns[c][1])
-}
-
-// wideWindows generates a routine that computes 3×3 windows of 32 channels. If a call sets
-// near, a window's first two columns are the last two columns of the previous window. If
-// twice is set, weights are sums of two bytes.
-func wideWindows(signed, twice bool, eights Mem) {
-	name, how := "wideUnsigned", "unsigned bytes by signed bytes"
-	switch {
-	case signed:
-		name, how = "wideSigned", "signed bytes by signed bytes"
-	case twice:
-		name, how = "wideTwice", "unsigned bytes by sums of two signed bytes"
-	}
-	TEXT(name, NOSPLIT, "func(out *byte, outStep int, taps *byte, step, n int, block *byte, near, integers bool)")
-	Doc(fmt.Sprintf("%s computes n pixels of 3×3 windows over 32 channels. It multiplies", name),
-		how+". taps has the addresses of the first pixel's 9 taps,",
-		"which advance by step. near means that the last two columns of a window are the first two of the",
-		"next window. integers means that sums cannot be scaled in float32.")
-	Pragma("noescape")
-	w := &wideColumns{signed: signed}
-	pointers := Load(Param("taps"), GP64())
-	for t := range w.taps {
-		w.taps[t] = GP64()
-		MOVQ(Mem{Base: pointers, Disp: 8 * t}, w.taps[t])
-	}
-	block, out := Load(Param("block"), GP64()), Load(Param("out"), GP64())
-	w.at = GP64()
-	n := GP64()
-	MOVQ(argument("n"), n)
-	XORQ(w.at, w.at)
-	even := evenMask()
-	one := ZMM()
-	w.ends, w.endsLast = ZMM(), ZMM()
-	eight := ZMM()
-	VPTERNLOGD(Imm(0xff), one, one, one) // −1
-	VMOVDQU64(eights, eight)
-	if signed {
-		VPSLLW(Imm(15), one, w.ends)
-		VPSRLW(Imm(8), w.ends, w.endsLast)
-		VPORD(w.endsLast, w.ends, w.ends)
-	}
-	for c := range w.columns {
-		w.columns[c] = [2]VecVirtual{ZMM(), ZMM()}
-	}
-	var weights [3][2]Op
-	var factors [2]VecVirtual
-	for half := range 2 {
-		for c := range w.columns {
-			r := ZMM()
-			VMOVDQU32(w.weights(block, c, half), r)
-			weights[c][half] = r
-		}
-		factors[half] = ZMM()
-		VMOVDQU32(wideField(block, wideFactor, half), factors[half])
-	}
-	w.load(0)
-	w.load(1)
-	JMP(LabelRef("pixel"))
-
-	Label("far")
-	w.load(0)
-	w.load(1)
-
-	Label("pixel")
-	w.load(2)
-	CMPB(argument("integers"), Imm(0))
-	JNE(LabelRef("integers"))
-	a := w.floatCodes(block, weights, factors, twice)
-	VPERMQ(a, eight, a)
-	VMOVDQU8(a.AsY(), Mem{Base: out})
-
-	Label("next")
-	ADDQ(argument("outStep"), out)
-	ADDQ(argument("step"), w.at)
-	DECQ(n)
-	JZ(LabelRef("done"))
-	CMPB(argument("near"), Imm(0))
-	JE(LabelRef("far"))
-	for half := range 2 {
-		VMOVDQA64(w.columns[1][half], w.columns[0][half])
-		VMOVDQA64(w.columns[2][half], w.columns[1][half])
-	}
-	JMP(LabelRef("pixel"))
-
-	Label("integers")
-	a = w.codes(block, even, one, twice)
-	VPERMQ(a, eight, a)
-	VMOVDQU8(a.AsY(), Mem{Base: out})
-	JMP(LabelRef("next"))
-
-	Label("done")
-	VZEROUPPER()
-	RET()
-}
-
-// weights returns the operand for the weights of a column and half of the channels.
-func (w *wideColumns) weights(block Register, column, half int) Mem {
-	return Mem{Base: block, Disp: wideBytes + 64*(2*column+half)}
-}
-
-// sums computes the sums of a pixel from its columns. weights has the operands' weights.
-func (w *wideColumns) sums(block Register, weights [3][2]Op, twice bool) (sums [2]VecVirtual) {
-	for half := range sums {
-		sums[half] = ZMM()
-		VMOVDQU32(wideField(block, wideBias, half), sums[half])
-	}
-	for c, column := range w.columns {
-		for half, sum := range sums {
-			dotBytes(weights[c][half], column[half], sum, false)
-			if twice {
-				rest := w.weights(block, c, half)
-				rest.Disp += wideTaps
-				dotBytes(rest, column[half], sum, false)
-			}
-		}
-	}
-	return sums
-}
-
-// floatCodes is like codes, but scales in float32, as the type kernels.wideScale describes.
-// It jumps to the label integers if a code may be wrong.
-func (w *wideColumns) floatCodes(block Register, weights [3][2]Op, factors [2]VecVirtual, twice bool) VecVirtual {
-	sums := w.sums(block, weights, twice)
-	doubtful := [2]OpmaskVirtual{K(), K()}
-	for half, sum := range sums {
-		VCVTDQ2PS(sum, sum)
-		VFMADD213PS(wideField(block, wideOffset, half), factors[half], sum)
-		VPTESTNMD(Mem{Base: block, Disp: wideFraction}, sum, doubtful[half])
-		VPSRAD(Imm(fractionBits), sum, sum)
-	}
-	KORTESTW(doubtful[0], doubtful[1])
-	JNZ(LabelRef("integers"))
-	a := sums[0]
-	VPACKUSDW(sums[1], a, a)
-	wideFinish(a, a, block, true)
-	return a
-}
-
-// codes computes the codes of a pixel from its columns. The codes are in the first 8
-// bytes of each block of 16.
-func (w *wideColumns) codes(block Register, even OpmaskVirtual, one VecVirtual, twice bool) VecVirtual {
-	var weights [3][2]Op
-	for c := range weights {
-		for half := range 2 {
-			weights[c][half] = w.weights(block, c, half)
-		}
-	}
-	sums := w.sums(block, weights, twice)
-	for half, sum := range sums {
-		VPSLLVD(wideField(block, wideLeft, half), sum, sum)
-		above := K()
-		VPCMPGTD(wideField(block, wideLeast, half), sum, above)
-		scale := inMemory(block, half)
-		scale.upper(sum, even)
-		VPSUBD(one, sum, above, sum)
-		VPSRAVD(scale.shift, sum, sum)
-	}
-	a := sums[0]
-	VPACKSSDW(sums[1], a, a)
-	wideFinish(a, a, block, false)
+	wideFinish(a, b, Mem{Base: p.panel, Disp: panelLimits}, floats)
 	return a
 }
 
