@@ -88,10 +88,14 @@ func (d *depthwise) Parts() int   { return d.n * d.outH }
 func (d *depthwise) Scratch() int { return 0 }
 
 func (d *depthwise) Run(a *Args, lo, hi int) {
+	if d.rows != nil {
+		d.rows.compute(a.Out, a.In[0], d.blank, &d.geometry, lo, hi)
+		return
+	}
 	for row := lo; row < hi; row++ {
 		out := a.Out[row*d.outW*d.channels:][:d.outW*d.channels]
 		switch {
-		case d.windows != nil || d.rows != nil:
+		case d.windows != nil:
 			d.row3x3(out, a.In[0], row)
 		case d.signed:
 			depthwiseRow(d, out, signed(a.In[0]), signed(d.blank), row)

@@ -12,8 +12,9 @@ type windows interface {
 // Implementations of rows compute whole rows of a 3×3 DEPTHWISE_CONV_2D with depth
 // multiplier 1. They round ties away from zero and are immutable.
 type rows interface {
-	// row computes one output row from the three input lines that its windows cover.
-	row(out []byte, lines [3][]byte)
+	// compute computes the output rows lo ≤ row < hi of the geometry that the rows were
+	// made for. in and out are whole tensors. blank is an input line of zero points.
+	compute(out, in, blank []byte, g *geometry, lo, hi int)
 }
 
 // newRows returns w's rows or, if the chosen implementation has none, its windows. pad is
@@ -53,19 +54,11 @@ func newWindows(w *weights) (windows, error) {
 	return &p, nil
 }
 
-// row3x3 computes one row of output pixels. Unless rows does it, border pixels are computed
-// one by one, and the pixels between them together.
+// row3x3 computes one row of output pixels. It computes border pixels one by one and the
+// pixels between them together.
 func (d *depthwise) row3x3(out, in []byte, row int) {
 	image, oy := row/d.outH, row%d.outH
 	y0 := oy*d.StrideH - d.padTop
-	if d.rows != nil {
-		var lines [3][]byte
-		for i := range lines {
-			lines[i] = tap(&d.geometry, in, d.blank, image, y0+i*d.DilationH, 0)
-		}
-		d.rows.row(out, lines)
-		return
-	}
 	step := d.StrideW * d.channels
 	var taps [9][]byte
 	for ox := 0; ox < d.outW; {

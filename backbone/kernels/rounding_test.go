@@ -1,6 +1,7 @@
 package kernels
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -147,7 +148,7 @@ func runWindows(t *testing.T, w *weights, x []byte) []byte {
 func runRows(t *testing.T, w *weights, x []byte) []byte {
 	const pixels = 4
 	n := w.channels
-	g := geometry{Window: Window{StrideW: 1, DilationW: 1}, inW: pixels + 2, inC: n, outW: pixels}
+	g := geometry{Window: Window{StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1}, n: 1, inH: 3, inW: pixels + 2, inC: n, outH: 1, outW: pixels}
 	_, r, err := newRows(w, &g, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -158,15 +159,11 @@ func runRows(t *testing.T, w *weights, x []byte) []byte {
 	var out []byte
 	row := make([]byte, pixels*n)
 	for ; len(x) > 0; x = x[9:] {
-		var lines [3][]byte
-		for i := range lines {
-			for column := range g.inW {
-				for range n {
-					lines[i] = append(lines[i], x[3*i+column%3])
-				}
-			}
+		var in []byte
+		for i := range 3 * g.inW {
+			in = append(in, bytes.Repeat(x[3*(i/g.inW)+i%g.inW%3:][:1], n)...)
 		}
-		r.row(row, lines)
+		r.compute(row, in, nil, &g, 0, 1)
 		out = append(out, row[:n]...)
 	}
 	return out

@@ -175,24 +175,42 @@ func (b *wideBlock) set(w *weights, bias []int32, first int, pad byte) bool {
 	return true
 }
 
-func (r *wideLines) row(out []byte, lines [3][]byte) {
-	var at [3]*byte
-	for i, line := range lines {
-		_ = line[r.lineBytes-1]
-		at[i] = &line[0]
+// someRows is the number of rows that are computed together. The parameters of many
+// channels do not fit into the first-level cache, so fewer rows would read them more often.
+const someRows = 8
+
+func (r *wideLines) compute(out, in, blank []byte, g *geometry, lo, hi int) {
+	var lines [someRows][3]*byte
+	for row := lo; row < hi; row += someRows {
+		n := min(someRows, hi-row)
+		for i := range n {
+			image, oy := (row+i)/g.outH, (row+i)%g.outH
+			for j := range 3 {
+				line := tap(g, in, blank, image, oy*g.StrideH-g.padTop+j*g.DilationH, 0)
+				_ = line[r.lineBytes-1]
+				lines[i][j] = &line[0]
+			}
+		}
+		r.some(out[row*r.outBytes:][:n*r.outBytes], lines[:n])
 	}
-	_ = out[r.outBytes-1]
+}
+
+// some computes at most someRows output rows from the addresses of their input lines.
+func (r *wideLines) some(out []byte, lines [][3]*byte) {
 	for i := range r.runs {
 		run := &r.runs[i]
 		block := &r.blocks[run.block]
-		to, from, fields, weights := &out[run.outAt], (*byte)(unsafe.Pointer(&at)), (*byte)(unsafe.Pointer(run)), (*byte)(unsafe.Pointer(block))
-		switch {
-		case r.signed:
-			wideSigned(to, from, fields, weights)
-		case block.twice:
-			wideTwice(to, from, fields, weights)
-		default:
-			wideUnsigned(to, from, fields, weights)
+		fields, weights := (*byte)(unsafe.Pointer(run)), (*byte)(unsafe.Pointer(block))
+		for row := range lines {
+			to, from := &out[row*r.outBytes+run.outAt], (*byte)(unsafe.Pointer(&lines[row]))
+			switch {
+			case r.signed:
+				wideSigned(to, from, fields, weights)
+			case block.twice:
+				wideTwice(to, from, fields, weights)
+			default:
+				wideUnsigned(to, from, fields, weights)
+			}
 		}
 	}
 }
