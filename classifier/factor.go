@@ -67,7 +67,7 @@ const groupsAtOnce = 4
 // cholesky returns the Cholesky factor of the symmetric matrix l.
 func (l lower) cholesky() (*factor[float64], error) {
 	n := len(l)
-	f := &factor[float64]{rows: newPanels[float64](n, n)}
+	f := &factor[float64]{rows: newLowerPanels[float64](n)}
 	w, s := f.rows.width, newStep(f.rows)
 	groups := len(f.rows.groups)
 	below := make([]float64, max(groups-1, 0)*(2*n-groups*w)/2*w)
@@ -77,9 +77,12 @@ func (l lower) cholesky() (*factor[float64], error) {
 	}
 	for from := 0; from < groups; from += groupsAtOnce {
 		to := min(from+groupsAtOnce, groups)
+		for g := from; g < to; g++ {
+			f.rows.setGroup(g, l[g*w:min((g+1)*w, n)])
+		}
 		for at := range to {
 			for row := max(at, from); row < to; row++ {
-				if err := block(f, l, row, at, s); err != nil {
+				if err := block(f, row, at, s); err != nil {
 					return nil, err
 				}
 			}
@@ -88,18 +91,13 @@ func (l lower) cholesky() (*factor[float64], error) {
 	return f, nil
 }
 
-// block computes the block of L in a row and a column of blocks, from l and the blocks to the left and
-// above.
-func block(f *factor[float64], l lower, row, column int, s *step[float64]) error {
+// block replaces the block of A in a row and a column of blocks with that of L, given those to the left
+// and above.
+func block(f *factor[float64], row, column int, s *step[float64]) error {
 	n, w := f.rows.n, f.rows.width
 	first, last := column*w, min((column+1)*w, n)
 	group, panel := f.rows.groups[row], f.rows.groups[column]
 	x := group[first*w : last*w]
-	for r, v := range l[row*w : min((row+1)*w, n)] {
-		for c, v := range v[first:min(last, len(v))] {
-			x[c*w+r] = v
-		}
-	}
 	if row == column {
 		s.eliminate(x, panel, group, first, nil)
 		if bad := factorBlock(x, w, last-first); bad >= 0 {
@@ -158,7 +156,7 @@ func invertBlock(block []float64, w, n int) []float64 {
 // single returns a copy of f in single precision.
 func (f *factor[T]) single() *factor[float32] {
 	n := f.rows.n
-	s := &factor[float32]{rows: newPanels[float32](n, n)}
+	s := &factor[float32]{rows: newLowerPanels[float32](n)}
 	w, half := s.rows.width, f.rows.width
 	for g, group := range s.rows.groups {
 		for h := range 2 {

@@ -50,6 +50,17 @@ func newPanels[T element](count, n int) *panels[T] {
 	return p
 }
 
+// newLowerPanels returns panels for the rows of a lower triangular matrix. Its groups lack the elements
+// that are zero in all vectors.
+func newLowerPanels[T float64 | float32](n int) *panels[T] {
+	p := newPanels[T](0, n)
+	p.count = n
+	for first := 0; first < n; first += p.width {
+		p.groups = append(p.groups, make([]T, min(first+p.width, n)*p.width))
+	}
+	return p
+}
+
 // packRows returns the rows of a table of n columns as panels.
 func packRows[T float64 | float32](rows [][]float64, n int) *panels[T] {
 	p := newPanels[T](len(rows), n)
@@ -59,15 +70,20 @@ func packRows[T float64 | float32](rows [][]float64, n int) *panels[T] {
 
 // setRows sets the first vectors of p to rows.
 func (p *panels[T]) setRows(rows [][]float64) {
-	const some = 8 // columns whose elements are in one line of the cache
 	for first := 0; first < len(rows); first += p.width {
-		group, part := p.groups[first/p.width], rows[first:min(first+p.width, len(rows))]
-		for k := 0; k < p.n; k += some {
-			out := group[k*p.width:]
-			for j, row := range part {
-				for i, v := range row[k:min(k+some, p.n)] {
-					out[i*p.width+j] = T(v)
-				}
+		p.setGroup(first/p.width, rows[first:min(first+p.width, len(rows))])
+	}
+}
+
+// setGroup sets the first vectors of a group to rows, which may be shorter than vectors.
+func (p *panels[T]) setGroup(g int, rows [][]float64) {
+	const some = 8 // columns whose elements are in one line of the cache
+	group, longest := p.groups[g], len(rows[len(rows)-1])
+	for k := 0; k < longest; k += some {
+		out := group[k*p.width:]
+		for j, row := range rows {
+			for i, v := range row[min(k, len(row)):min(k+some, len(row))] {
+				out[i*p.width+j] = T(v)
 			}
 		}
 	}
