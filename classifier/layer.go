@@ -52,7 +52,7 @@ func (t *training) solve(r Recipe) (*solution, error) {
 	case Ridge:
 		return t.ridge(r.Lambda)
 	case LDA:
-		if done := t.layers[LDA]; done != nil && r.Lambda == ldaLambda {
+		if done := t.layers[LDA]; done != nil && r.Lambda == ldaLambda && !t.coarse {
 			return done.solution, nil
 		}
 		return t.lda(r.Lambda)
@@ -75,10 +75,22 @@ type calibratedLayer struct {
 	calibration
 }
 
-// calibrated trains and calibrates the layer of method m, or returns the cached layer.
+// calibrated trains and calibrates the layer of method m as a part of a sum, or returns the cached layer.
 func (t *training) calibrated(m Method) (*calibratedLayer, error) {
 	if l := t.layers[m]; l != nil {
 		return l, nil
+	}
+	if t.layers == nil {
+		t.layers = make(map[Method]*calibratedLayer)
+	}
+	if t.coarse && m != Mean {
+		ridge, lda, err := t.ridgeAndLDA()
+		if err != nil {
+			return nil, err
+		}
+		t.addLayer(Ridge, ridge)
+		t.addLayer(LDA, lda)
+		return t.layers[m], nil
 	}
 	r, err := m.recipe()
 	if err != nil {
@@ -88,11 +100,12 @@ func (t *training) calibrated(m Method) (*calibratedLayer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.layers == nil {
-		t.layers = make(map[Method]*calibratedLayer)
-	}
-	t.layers[m] = &calibratedLayer{s, t.calibrate(m, s.leftOut, t.estimate(s.leftOut).Total)}
+	t.addLayer(m, s)
 	return t.layers[m], nil
+}
+
+func (t *training) addLayer(m Method, s *solution) {
+	t.layers[m] = &calibratedLayer{s, t.calibrate(m, s.leftOut, t.estimate(s.leftOut).Total)}
 }
 
 // sum returns the sum of the calibrated layers of the given methods.

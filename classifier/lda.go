@@ -21,11 +21,7 @@ type ldaFit struct {
 //
 // The outputs for left-out examples use the term λ·tr(S)/d·I computed from all examples.
 func (t *training) lda(lambda float64) (*solution, error) {
-	classes := len(t.labels)
-	f := &ldaFit{
-		training: t, s: float64(max(t.n-classes, 1)),
-		spread: make([]lower, len(t.bursts)),
-	}
+	f := t.newLDA()
 	solve := f.solvePrimal
 	if t.dual() {
 		solve = f.solveDual
@@ -38,13 +34,21 @@ func (t *training) lda(lambda float64) (*solution, error) {
 	if err := solve(); err != nil {
 		return nil, err
 	}
+	return f.solution(), nil
+}
+
+func (t *training) newLDA() *ldaFit {
+	return &ldaFit{training: t, s: float64(max(t.n-len(t.labels), 1)), spread: make([]lower, len(t.bursts))}
+}
+
+func (f *ldaFit) solution() *solution {
 	return &solution{f.leaveOut(), func() layer {
 		l := layer{weights: f.weights()}
 		for c := range l.weights {
 			l.bias = append(l.bias, f.bias(c))
 		}
 		return l
-	}}, nil
+	}}
 }
 
 // withinTrace returns the trace of RᵀR.

@@ -18,9 +18,10 @@ const (
 	// LDA is linear discriminant analysis with a covariance shared by all classes and
 	// shrunk toward the identity by λ.
 	LDA Method = "lda"
-	// RidgeLDA is the sum of the calibrated logits of Ridge and LDA.
+	// RidgeLDA is the sum of the calibrated logits of Ridge and LDA. With more than 1024 examples,
+	// and more than dimensions, LDA's shrinkage is then the λ of Ridge.
 	RidgeLDA Method = "ridge+lda"
-	// MeanRidgeLDA is the sum of the calibrated logits of Mean, Ridge and LDA.
+	// MeanRidgeLDA is the sum of the calibrated logits of Mean and the parts of RidgeLDA.
 	MeanRidgeLDA Method = "mean+ridge+lda"
 	// Softmax is logistic regression by full-batch gradient descent. It starts from ridge
 	// regression and stops early, after a number of steps chosen by cross-validation.

@@ -25,14 +25,7 @@ type ridgeFit struct {
 // The outputs for a left-out burst B are p + T − (I−H)⁻¹(T−F), restricted to the rows and
 // columns of B.
 func (t *training) ridge(lambda float64) (*solution, error) {
-	classes := len(t.labels)
-	f := &ridgeFit{
-		training: t, lambda: lambda, prior: make([]float64, classes),
-		rest: make([]lower, len(t.bursts)),
-	}
-	for c, k := range t.count {
-		f.prior[c] = float64(k) / float64(t.n)
-	}
+	f := t.newRidge(lambda)
 	solve := f.solvePrimal
 	if t.dual() {
 		solve = f.solveDual
@@ -40,13 +33,25 @@ func (t *training) ridge(lambda float64) (*solution, error) {
 	if err := solve(); err != nil {
 		return nil, err
 	}
+	return f.solution(), nil
+}
+
+func (t *training) newRidge(lambda float64) *ridgeFit {
+	f := &ridgeFit{training: t, lambda: lambda, rest: make([]lower, len(t.bursts))}
+	for _, k := range t.count {
+		f.prior = append(f.prior, float64(k)/float64(t.n))
+	}
+	return f
+}
+
+func (f *ridgeFit) solution() *solution {
 	return &solution{f.leaveOut(), func() layer {
 		l := layer{weights: f.weights()}
 		for c, w := range l.weights {
-			l.bias = append(l.bias, f.prior[c]-dot(t.mean, w))
+			l.bias = append(l.bias, f.prior[c]-dot(f.mean, w))
 		}
 		return l
-	}}, nil
+	}}
 }
 
 // target returns element c of T for example i.
@@ -138,13 +143,18 @@ func (f *ridgeFit) solvePrimal() error {
 				f.residual[i][c] = f.target(i, c) - v
 			}
 		}
-		f.rest[b] = spread
-		spread.apply(func(v float64) float64 { return -v - 1/float64(f.n) })
-		for k := range spread {
-			spread[k][k]++
-		}
+		f.setRest(b, spread)
 	})
 	return nil
+}
+
+// setRest sets I − H within burst b. It overwrites spread.
+func (f *ridgeFit) setRest(b int, spread lower) {
+	f.rest[b] = spread
+	spread.apply(func(v float64) float64 { return -v - 1/float64(f.n) })
+	for k := range spread {
+		spread[k][k]++
+	}
 }
 
 // leaveOut returns, for each left-out example, the outputs of a layer trained without the
