@@ -22,12 +22,16 @@ const (
 	sampledExamples = 64
 	// negativeWeight is the weight of a negative. An embedding of the background has weight 1.
 	negativeWeight = 4
+	// The threshold rejects 5 % of the left-out examples or fewer if it can be raised, and is lowered if
+	// it rejects more than 10 %. Then it accepts at most twice as much of the background.
+	raisedTo, loweredTo, lowered = 0.05, 0.1, 2
 )
 
 // A Background holds embeddings of things of many kinds that belong to no class, prepared for
 // [Background.Reject]. It must not be modified, so it is safe for concurrent use.
 type Background struct {
 	sqrt     bool
+	share    float64
 	features [][]float64
 	mean     []float64
 	centered [][]float64      // features minus mean
@@ -39,13 +43,20 @@ type Background struct {
 }
 
 // NewBackground prepares embeddings scaled by [Normalize]. sqrt must equal [Head.Sqrt] of the heads
-// to which [Background.Reject] adds a row. The order of the embeddings does not matter. An error
-// wraps [ErrNoNegatives] or [ErrShape].
-func NewBackground(units [][]float64, sqrt bool) (*Background, error) {
+// to which [Background.Reject] adds a row. The order of the embeddings does not matter.
+//
+// share is the proportion of the target false-accept rate at which embeddings of the background may
+// be accepted, greater than 0 and at most 1. It is less than 1 for a background that represents
+// other things, which are accepted more often because the row is not trained against them. An error
+// wraps [ErrNoNegatives], [ErrRate] or [ErrShape].
+func NewBackground(units [][]float64, sqrt bool, share float64) (*Background, error) {
+	if !(share > 0) || share > 1 {
+		return nil, fmt.Errorf("background with a share of %v: %w", share, ErrRate)
+	}
 	if len(units) < 2 {
 		return nil, fmt.Errorf("background of %d embeddings: %w", len(units), ErrNoNegatives)
 	}
-	b := &Background{sqrt: sqrt, mean: make([]float64, len(units[0]))}
+	b := &Background{sqrt: sqrt, share: share, mean: make([]float64, len(units[0]))}
 	units = slices.Clone(units)
 	slices.SortFunc(units, slices.Compare)
 	for _, u := range units {
@@ -101,9 +112,13 @@ func (b *Background) center(rows [][]float64) [][]float64 {
 
 // Reject returns f's head with an additional row [UnknownLabel], and an evaluation of the
 // rejection. Other rows do not change, so neither does the best class. The row has the largest
-// logit if the accept score is below a threshold. At this threshold, a proportion rate of the
-// background and the negatives has a larger score. f must be the result of [Fit] for examples.
+// logit if the accept score is below a threshold. f must be the result of [Fit] for examples.
 // Reject changes neither f nor b. One example is enough. The labels of negatives are ignored.
+//
+// The threshold accepts a proportion of the background and the negatives: the background's share of
+// rate. If left-out examples have larger scores, the threshold is higher, up to halfway between both
+// medians. If it rejects more than a tenth of them and there are no negatives, it is lower, but accepts
+// at most twice that proportion, or rate.
 //
 // The accept score is s·g + the largest logit of the classes. g is a ridge regression from the
 // features to 1 for examples and −1 for the background and negatives. Both sides have the same
@@ -153,15 +168,19 @@ func (b *Background) reject(f *Fitted, positives []Example, leftOutTops []float6
 	for i, top := range largestLogits(f.Head, r.negativeFeatures) {
 		scores = append(scores, top+float64(slope*r.negatives[i]))
 	}
-	rejection := newRejection(scores, rate)
+	var own []float64 // scores of left-out examples
 	for k, top := range leftOutTops {
 		if !math.IsNaN(top) {
-			rejection.Positives++
-			if top+float64(slope*r.positives[k]) < rejection.Threshold {
-				rejection.Rejected++
-			}
+			own = append(own, top+float64(slope*r.positives[k]))
 		}
 	}
+	rejection := newRejection(scores, float64(b.share*rate))
+	rejection.TargetFAR = rate
+	lowest := rejection.Threshold
+	if len(negatives) == 0 {
+		lowest = newRejection(scores, min(1, lowered*b.share)*rate).Threshold
+	}
+	rejection.separate(own, scores, lowest)
 	h := *f.Head
 	h.Labels, h.Weights, h.Bias = append(slices.Clone(h.Labels), UnknownLabel), slices.Clone(h.Weights), slices.Clone(h.Bias)
 	for _, w := range r.weights {
@@ -169,6 +188,27 @@ func (b *Background) reject(f *Fitted, positives []Example, leftOutTops []float6
 	}
 	h.Bias = append(h.Bias, float32(rejection.Threshold-float64(slope*r.bias)))
 	return &h, rejection, h.Check()
+}
+
+// separate moves the threshold towards the gap between own and others, the scores of left-out examples
+// and of other things, but not below lowest. It sorts own; others must be sorted.
+//
+// The background may contain things that look like a class. Then the threshold would reject much of the
+// class, although other kinds of things have far lower scores. In the opposite case, a threshold
+// just above the background would accept kinds of things that the background lacks.
+func (r *Rejection) separate(own, others []float64, lowest float64) {
+	slices.Sort(own)
+	if r.Positives = len(own); r.Positives > 0 {
+		middle := (own[len(own)/2] + others[len(others)/2]) / 2
+		if up := min(middle, own[int(raisedTo*float64(len(own)))]) - r.Threshold; up > 0 {
+			r.Threshold += float64(max(0, 1-2*r.TargetFAR) * up) // all the way for a rate of 0
+		} else if low := own[int(loweredTo*float64(len(own)))]; low < r.Threshold {
+			r.Threshold = max(low, lowest)
+		}
+	}
+	r.Rejected, _ = slices.BinarySearch(own, r.Threshold)
+	first, _ := slices.BinarySearch(others, r.Threshold)
+	r.FalseAccepts = len(others) - first
 }
 
 // canReject returns an error if a row for unknown things can't be added to f's head.

@@ -10,7 +10,7 @@ import (
 // backgroundOf returns a background of n embeddings of dim values.
 func backgroundOf(t testing.TB, seed uint64, dim, n int, sqrt bool) *Background {
 	t.Helper()
-	b, err := NewBackground(unitsOf(gridClusters(seed, dim, slices.Repeat([]int{2}, n/2)...)), sqrt)
+	b, err := NewBackground(unitsOf(gridClusters(seed, dim, slices.Repeat([]int{2}, n/2)...)), sqrt, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,8 +120,8 @@ func TestBackgroundReject(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.Negatives != 67 || r.FalseAccepts != 6 || r.Positives != min(f.Estimate.Total, len(sampleForBackground(classCounts(sortedExamples(examples))))) {
-				t.Errorf("%s, %v: got %+v, want 6 of 67 accepted and the left-out examples", m, counts, r)
+			if r.Negatives != 67 || r.FalseAccepts > 6 || r.Rejected > (r.Positives+19)/20 || r.Positives != min(f.Estimate.Total, len(sampleForBackground(classCounts(sortedExamples(examples))))) {
+				t.Errorf("%s, %v: got %+v, want at most 6 of 67 accepted, and a 20th of the left-out examples rejected", m, counts, r)
 			}
 			last := len(h.Labels) - 1
 			if h.Labels[last] != UnknownLabel || !slices.Equal(h.Weights[:len(f.Head.Weights)], f.Head.Weights) || !slices.Equal(h.Bias[:last], f.Head.Bias) {
@@ -143,6 +143,77 @@ func TestBackgroundReject(t *testing.T) {
 	}
 }
 
+// TestSeparate moves a threshold of 8, with the scores 0 to 9 of other things.
+func TestSeparate(t *testing.T) {
+	for _, test := range []struct {
+		name                    string
+		own                     []float64
+		lowest, rate            float64
+		want                    float64
+		falseAccepts, positives int
+		rejected                int
+	}{
+		{"nothing left out", nil, 5, 0.05, 8, 2, 0, 0},
+		{"a class below the threshold", []float64{7, 6, 9}, 5, 0.05, 6, 4, 3, 0},
+		{"a twentieth of a class below it", append(slices.Repeat([]float64{9}, 19), 7), 5, 0.05, 8, 2, 20, 1},
+		{"a class far below it", []float64{2, 3, 9}, 5, 0.05, 5, 5, 3, 2},
+		{"a class below it, but no lower threshold", []float64{2, 3, 9}, 8, 0.05, 8, 2, 3, 2},
+		{"a class just above it", []float64{8.5, 20, 30}, 5, 0.25, 8.25, 1, 3, 0},
+		{"a class far above it", []float64{19, 23, 30}, 5, 0.25, 11, 0, 3, 0}, // half of the way to 14
+		{"at a high rate", []float64{19, 23, 30}, 5, 0.5, 8, 2, 3, 0},
+	} {
+		r := &Rejection{Threshold: 8, TargetFAR: test.rate, Negatives: 10}
+		r.separate(test.own, []float64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, test.lowest)
+		if r.Threshold != test.want || r.FalseAccepts != test.falseAccepts || r.Positives != test.positives || r.Rejected != test.rejected {
+			t.Errorf("%s: got %+v, want %+v", test.name, *r, test)
+		}
+	}
+}
+
+// TestBackgroundWithTheClasses checks that photos of a class are kept if some pictures of the background
+// show the same, and rejected if negatives do.
+func TestBackgroundWithTheClasses(t *testing.T) {
+	var examples, query, alike []Example
+	for i, e := range clusters(8, 100, 40, 40) {
+		switch {
+		case i%4 == 0:
+			examples = append(examples, e)
+		case len(alike) < 10:
+			alike = append(alike, e)
+		default:
+			query = append(query, e)
+		}
+	}
+	f, err := Fit(examples, Ridge, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	units := append(unitsOf(clusters(3, 100, slices.Repeat([]int{1}, 246)...)), unitsOf(alike)...)
+	b, err := NewBackground(units, false, 0.4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rejected := func(negatives []Example) (n int) {
+		h, _, err := b.Reject(f, examples, negatives, 0.05)
+		if err != nil {
+			t.Fatal(err)
+		}
+		logits := make([]float64, len(h.Labels))
+		for _, e := range query {
+			if h.Logits(logits, e.Unit); ArgMax(logits) == len(logits)-1 {
+				n++
+			}
+		}
+		return n
+	}
+	if got := rejected(nil); got > 5 {
+		t.Errorf("%d of %d are unknown, want at most 5", got, len(query))
+	}
+	if got := rejected(alike); got < 15 {
+		t.Errorf("with negatives, %d of %d are unknown, want at least 15", got, len(query))
+	}
+}
+
 // TestBackgroundIsTheSameEverywhere checks that the row has the same bytes on every processor and
 // in any order of the embeddings.
 func TestBackgroundIsTheSameEverywhere(t *testing.T) {
@@ -156,7 +227,7 @@ func TestBackgroundIsTheSameEverywhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := NewBackground(units, false)
+		b, err := NewBackground(units, false, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +235,7 @@ func TestBackgroundIsTheSameEverywhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := headHash(h), "ab677a3b59258342"; got != want {
+		if got, want := headHash(h), "a4f25abb96c314a1"; got != want {
 			t.Errorf("%s: got %s for threshold %v, want %s", name, got, r.Threshold, want)
 		}
 	}
@@ -213,8 +284,13 @@ func TestBackgroundRefuses(t *testing.T) {
 		"no values":  {[][]float64{{}, {}}, ErrShape},
 		"dimensions": {[][]float64{{1, 0}, {1}}, ErrShape},
 	} {
-		if _, err := NewBackground(test.units, false); !errors.Is(err, test.want) {
+		if _, err := NewBackground(test.units, false, 1); !errors.Is(err, test.want) {
 			t.Errorf("%s: got %v, want %v", name, err, test.want)
+		}
+	}
+	for _, share := range []float64{0, -1, 1.1, math.NaN()} {
+		if _, err := NewBackground([][]float64{{1}, {1}}, false, share); !errors.Is(err, ErrRate) {
+			t.Errorf("share %v: got %v, want ErrRate", share, err)
 		}
 	}
 }
@@ -243,12 +319,12 @@ func BenchmarkBackground(b *testing.B) {
 	units := unitsOf(clusters(3, 1024, slices.Repeat([]int{4}, 64)...))
 	b.Run("prepare", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := NewBackground(units, false); err != nil {
+			if _, err := NewBackground(units, false, 1); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
-	background, err := NewBackground(units, false)
+	background, err := NewBackground(units, false, 1)
 	if err != nil {
 		b.Fatal(err)
 	}

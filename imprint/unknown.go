@@ -107,7 +107,7 @@ func (w *Workspace) reject(f *classifier.Fitted, units []classifier.Example, s *
 	for _, e := range negatives {
 		own = append(own, e.Unit)
 	}
-	b, err := classifier.NewBackground(own, f.Head.Sqrt)
+	b, err := classifier.NewBackground(own, f.Head.Sqrt, 1)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -10,7 +10,7 @@ import (
 
 // backgroundShare is the proportion of the target false-accept rate at which the threshold accepts
 // the background. The head is trained against the background, so it accepts more photos of other
-// kinds: 1 to 9 % at a rate of 5 % (docs/accuracy.md).
+// kinds (docs/accuracy.md).
 const backgroundShare = 0.4
 
 // DefaultRate is the target false-accept rate of a workspace for which the user has chosen none.
@@ -40,32 +40,32 @@ func (g *Background) Units(b *backbone.Backbone) [][]float64 {
 // Reject adds a row for unknown things to f's head, as [classifier.Background.Reject] does. About a
 // proportion rate of other things is accepted. There must be embeddings for b.
 func (g *Background) Reject(b *backbone.Backbone, f *classifier.Fitted, examples, negatives []classifier.Example, rate float64) (*classifier.Head, *classifier.Rejection, error) {
-	return g.reject(b, f, rate, func(prepared *classifier.Background, rate float64) (*classifier.Head, *classifier.Rejection, error) {
+	return g.reject(b, f, func(prepared *classifier.Background) (*classifier.Head, *classifier.Rejection, error) {
 		return prepared.Reject(f, examples, negatives, rate)
 	})
 }
 
 // RejectStream is like Reject for the examples of s, of which f is the result of Fit.
 func (g *Background) RejectStream(b *backbone.Backbone, f *classifier.Fitted, s *classifier.Stream, rate float64) (*classifier.Head, *classifier.Rejection, error) {
-	return g.reject(b, f, rate, func(prepared *classifier.Background, rate float64) (*classifier.Head, *classifier.Rejection, error) {
+	return g.reject(b, f, func(prepared *classifier.Background) (*classifier.Head, *classifier.Rejection, error) {
 		return s.Reject(prepared, f, rate)
 	})
 }
 
-func (g *Background) reject(b *backbone.Backbone, f *classifier.Fitted, rate float64, add func(*classifier.Background, float64) (*classifier.Head, *classifier.Rejection, error)) (*classifier.Head, *classifier.Rejection, error) {
+func (g *Background) reject(b *backbone.Backbone, f *classifier.Fitted, add func(*classifier.Background) (*classifier.Head, *classifier.Rejection, error)) (*classifier.Head, *classifier.Rejection, error) {
 	units, prepared := g.Units(b), &g.plain
 	if f.Head.Sqrt {
 		prepared = &g.sqrt
 	}
 	if *prepared == nil {
 		var err error
-		if *prepared, err = classifier.NewBackground(units, f.Head.Sqrt); err != nil {
+		if *prepared, err = classifier.NewBackground(units, f.Head.Sqrt, backgroundShare); err != nil {
 			return nil, nil, err
 		}
 	}
-	head, r, err := add(*prepared, backgroundShare*rate)
+	head, r, err := add(*prepared)
 	if err == nil {
-		r.TargetFAR, r.Background = rate, true
+		r.Background = true
 	}
 	return head, r, err
 }
