@@ -178,18 +178,22 @@ func TestMergeSettings(t *testing.T) {
 	extractor := phototest.Backbone(t, "extractor.tflite", backbonetest.Extractor())
 	lda := observed(t, Options{Backbone: extractor, Head: classifier.LDA}, varied("a", 0, 5))
 	mean := observed(t, Options{Backbone: extractor, Head: classifier.Mean}, varied("b", 1, 5))
+	off := observed(t, Options{Backbone: extractor, Head: classifier.LDA, Unknown: new(float64)}, varied("b", 1, 5))
 	tests := []struct {
 		name   string
 		others []string
 		into   string // "" is a new workspace
 		head   classifier.Method
 		want   classifier.Method // "" is ErrOtherSettings
+
+		differs string // in the error
 	}{
-		{"equal", []string{lda, lda}, "", "", classifier.LDA},
-		{"named", []string{lda, mean}, "", classifier.Ridge, classifier.Ridge},
-		{"different", []string{lda, mean}, "", "", ""},
-		{"of the target", []string{lda}, mean, "", classifier.Mean},
-		{"target, named", []string{mean}, lda, classifier.Ridge, classifier.Ridge},
+		{"equal", []string{lda, lda}, "", "", classifier.LDA, ""},
+		{"named", []string{lda, mean}, "", classifier.Ridge, classifier.Ridge, ""},
+		{"different", []string{lda, mean}, "", "", "", "head lda in the float layout"},
+		{"unknown off", []string{lda, off}, "", "", "", `head lda in the float layout, never "unknown"`},
+		{"of the target", []string{lda}, mean, "", classifier.Mean, ""},
+		{"target, named", []string{mean}, lda, classifier.Ridge, classifier.Ridge, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -200,6 +204,9 @@ func TestMergeSettings(t *testing.T) {
 			w, _, err := Merge(t.Context(), dir, sourcesIn(test.others...), Options{Head: test.head})
 			if test.want == "" {
 				wantError(t, err, ErrOtherSettings)
+				if !strings.Contains(err.Error(), test.differs) {
+					t.Errorf("got %v, want %q in it", err, test.differs)
+				}
 				if _, err := os.Stat(dir); !os.IsNotExist(err) {
 					t.Errorf("the failed merge created the folder: %v", err)
 				}

@@ -113,16 +113,7 @@ func classifierFile(name string) (string, error) {
 	if _, err := models.Find(name); err != nil {
 		return name, mustExist(name)
 	}
-	return locateModel(name)
-}
-
-// locateModel returns the path of a model: a file or a pulled model.
-func locateModel(name string) (string, error) {
-	path, err := modelfile.Locate(name)
-	if errors.Is(err, models.ErrNotPulled) {
-		err = hinted{err, "download it: imprint models pull " + name}
-	}
-	return path, err
+	return modelfile.Locate(name)
 }
 
 // classifyWith classifies photos with a model file, without a workspace.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/imprintkit/imprint/backbone"
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/imprint/modelfile"
 	"github.com/imprintkit/imprint/tpu"
 	"github.com/imprintkit/imprint/tpu/pool"
 )
@@ -90,7 +91,7 @@ func devices(c *cli.Context) (*pool.Pool, error) {
 	}
 	if o.Uncompiled != "" {
 		var err error
-		if o.Uncompiled, err = locateModel(o.Uncompiled); err != nil {
+		if o.Uncompiled, err = modelfile.Locate(o.Uncompiled); err != nil {
 			return nil, err
 		}
 	}

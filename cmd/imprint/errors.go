@@ -102,7 +102,6 @@ var hints = []struct {
 	{func(err error) bool { return onDevice(err) && errors.Is(err, backbone.ErrCompiled) }, "imprint doctor finds the problem; --uncompiled FILE runs the uncompiled model on the CPU"},
 	{onDevice, "imprint doctor finds the problem"},
 	{is(models.ErrUnknown), "see imprint models list"},
-	{is(models.ErrNotPulled), pullHint},
 	{is(imprint.ErrNoBackbone), pullHint},
 	{is(imprint.ErrOtherBackbone), otherHint + "; imprint retrain --backbone MODEL moves this one to another backbone"},
 	{is(imprint.ErrOtherResize), otherHint},
@@ -175,6 +174,10 @@ func hint(err error, command string) string {
 	var taken interface{ TakenLabel() string }
 	if errors.As(err, &taken) {
 		return fmt.Sprintf("give that class another name: imprint rename %s NAME; or turn the answer off with --unknown off, or call it something else with --none LABEL", shellQuote(taken.TakenLabel()))
+	}
+	var name *models.NameError
+	if errors.As(err, &name) && name.Err == models.ErrNotPulled {
+		return "download it: imprint models pull " + name.Name
 	}
 	if errors.Is(err, fs.ErrPermission) && command == "export" {
 		return "you can't write there; choose another file with -o FILE"

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/imprintkit/imprint/backbone"
+	"github.com/imprintkit/imprint/backbone/models"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/imprint"
 	"github.com/imprintkit/imprint/tpu"
@@ -39,6 +40,7 @@ func TestStatusAndHint(t *testing.T) {
 		{imprint.ErrNeedsCompiled, "add", exitUsage, "name both models with --compiled"},
 		{imprint.ErrNoClasses, "list", exitUser, "add photos first"},
 		{imprint.ErrUnknownLabel, "remove", exitUser, "imprint list shows"},
+		{fmt.Errorf("load: %w", &models.NameError{Name: "mobilenet_v2_1.0_224_quant", Err: models.ErrNotPulled}), "add", exitUser, "download it: imprint models pull mobilenet_v2_1.0_224_quant"},
 		{imprint.ErrNoBackbone, "add", exitUser, "use a file with --backbone"},
 		{tflite.ErrCorrupt, "run", exitData, "the file is truncated"},
 		{fmt.Errorf("%w: its checksum is wrong", imprint.ErrCorrupt), "list", exitData, ""},

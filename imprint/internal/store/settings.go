@@ -101,7 +101,10 @@ func (s Settings) String() string {
 	if s.KeepClasses {
 		words += ", keeping the backbone's own classes"
 	}
-	if s.Unknown > 0 {
+	switch {
+	case s.UnknownRule == Background && s.Unknown == 0:
+		words += `, never "unknown"`
+	case s.Unknown > 0:
 		words += fmt.Sprintf(", false-accept rate %.4g %%", 100*s.Unknown)
 	}
 	if s.None != "" {
