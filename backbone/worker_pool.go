@@ -29,26 +29,29 @@ type workerPool struct {
 	running sync.WaitGroup // the helpers' goroutines
 	started bool
 	closing atomic.Bool
-	_       [64]byte // the fields below are written while workers read the fields above
-
-	// The current step. It changes only while open is 0, and only workers that have
-	// taken parts read it.
-	ctx    context.Context
-	kernel kernels.Kernel
-	piece  int // see step
-	args   *kernels.Args
+	ctx     context.Context // of the current Invoke
 
 	_    [64]byte     // open is written while workers read the fields above
-	open atomic.Int64 // parts that workers have not yet reported as done
+	open atomic.Int64 // parts of the current step that workers have not yet reported as done
 }
 
-// A worker is the state of one thread.
+// A worker is the state of one thread. Threads read each other's queues and waiters, so
+// these are in cache lines that the thread does not write for other reasons.
 type worker struct {
-	queue   partQueue
+	// The queue and the current step are in one cache line, because a worker needs both
+	// when a step begins. The step changes only while open is 0, and only workers that
+	// have taken parts read it.
+	queue  partQueue
+	kernel kernels.Kernel
+	piece  int // see step
+	shared *kernels.Args
+
+	_       [64]byte
 	scratch []byte
 	args    kernels.Args
+	_       [64]byte
 	waiter  waiter
-	_       [64]byte // keeps two workers from writing to one cache line
+	_       [64]byte
 }
 
 func newWorkerPool(threads, scratch int) *workerPool {
@@ -75,16 +78,23 @@ func (p *workerPool) begin(ctx context.Context) {
 
 // run computes the parts of a step. Once ctx has ended, it skips the remaining parts.
 func (p *workerPool) run(s *step, a *kernels.Args) {
-	p.kernel, p.piece, p.args = s.kernel, max(s.piece, 1), a
+	for i := range p.workers[:p.helpers+1] {
+		w := &p.workers[i]
+		w.kernel, w.piece, w.shared = s.kernel, max(s.piece, 1), a
+	}
+	n, first := min(p.helpers+1, s.parts), &p.workers[0]
+	if s.parts == 1 {
+		first.begin()
+		p.compute(first, 0, 1)
+		return
+	}
 	p.open.Store(int64(s.parts))
-	n := min(p.helpers+1, s.parts)
-	for i := range n {
+	for i := n - 1; i >= 0; i-- { // the helpers first, because they take a while to notice
 		p.workers[i].queue.set(i*s.parts/n, (i+1)*s.parts/n)
 	}
 	for i := range n - 1 {
 		p.workers[1+i].waiter.wake()
 	}
-	first := &p.workers[0]
 	p.work(first)
 	first.waiter.wait(func() bool { return p.open.Load() == 0 })
 }
@@ -92,7 +102,7 @@ func (p *workerPool) run(s *step, a *kernels.Args) {
 // help works on one step after another until the pool is closed.
 func (p *workerPool) help(w *worker) {
 	for {
-		w.waiter.wait(func() bool { return p.busiest() != nil || p.closing.Load() })
+		w.waiter.wait(func() bool { return !w.queue.empty() || p.closing.Load() })
 		if p.closing.Load() {
 			return
 		}
@@ -109,22 +119,37 @@ func (p *workerPool) work(w *worker) (finished bool) {
 	for {
 		from, to := w.queue.take()
 		if from == to {
+			// Report before looking at other queues, whose cache lines take a while to arrive.
+			if taken > 0 && p.open.Add(-int64(taken)) == 0 {
+				return true
+			}
+			taken = 0
 			victim := p.busiest()
 			if victim == nil {
-				return taken > 0 && p.open.Add(-int64(taken)) == 0
+				return false
 			}
 			if from, to = victim.queue.steal(); from == to {
 				continue
 			}
 		}
 		if taken == 0 {
-			w.args = *p.args
-			w.args.Scratch = w.scratch
+			w.begin()
 		}
 		taken += to - from
-		for ; from < to && p.ctx.Err() == nil; from += p.piece {
-			p.kernel.Run(&w.args, from, min(from+p.piece, to))
-		}
+		p.compute(w, from, to)
+	}
+}
+
+// begin prepares for the parts of a step.
+func (w *worker) begin() {
+	w.args = *w.shared
+	w.args.Scratch = w.scratch
+}
+
+// compute computes the parts from ≤ i < to.
+func (p *workerPool) compute(w *worker, from, to int) {
+	for ; from < to && p.ctx.Err() == nil; from += w.piece {
+		w.kernel.Run(&w.args, from, min(from+w.piece, to))
 	}
 }
 
@@ -158,6 +183,11 @@ func (q *partQueue) set(from, to int) { q.bits.Store(pack(from, to)) }
 func (q *partQueue) remaining() (from, to int) {
 	b := q.bits.Load()
 	return int(b >> 32), int(b & math.MaxUint32)
+}
+
+func (q *partQueue) empty() bool {
+	from, to := q.remaining()
+	return from == to
 }
 
 // take removes and returns the first half of the queue, rounded up, for the queue's own
@@ -197,7 +227,7 @@ func (w *waiter) wait(ready func() bool) {
 	if ready() {
 		return
 	}
-	for start := time.Now(); !ready(); {
+	for start := time.Now(); !spin(ready); {
 		if time.Since(start) < spinTime {
 			continue
 		}
@@ -208,6 +238,17 @@ func (w *waiter) wait(ready func() bool) {
 		}
 		start = time.Now()
 	}
+}
+
+// spin reports whether ready returns true in one of several calls, which together take
+// about as long as reading the clock.
+func spin(ready func() bool) bool {
+	for range 16 {
+		if ready() {
+			return true
+		}
+	}
+	return false
 }
 
 // wake wakes the waiter if it sleeps. The condition that it waits for must already be

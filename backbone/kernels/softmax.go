@@ -82,9 +82,24 @@ func (k *softmax) Run(a *Args, lo, hi int) {
 			sum += k.table[top-b^k.flip]
 		}
 		inverse := 1 / float32(sum*k.scale)
+		var codes [256]byte // of the distances; a long row has many equal codes
+		if k.n > len(codes) {
+			for d := range codes {
+				codes[d] = k.code(byte(d), inverse)
+			}
+			for i, b := range in {
+				out[i] = codes[top-b^k.flip]
+			}
+			continue
+		}
 		for i, b := range in {
-			p := float32(k.table[top-b^k.flip] * inverse)
-			out[i] = byte(clamp(roundToInt(p)+k.zero, k.lo, k.hi))
+			out[i] = k.code(top-b^k.flip, inverse)
 		}
 	}
+}
+
+// code returns the output code for a distance to the largest code.
+func (k *softmax) code(distance byte, inverse float32) byte {
+	p := float32(k.table[distance] * inverse)
+	return byte(clamp(roundToInt(p)+k.zero, k.lo, k.hi))
 }
