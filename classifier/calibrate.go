@@ -15,7 +15,8 @@ const uncalibratedRidge = MeanScale
 type calibration struct {
 	scale       float64 // factor from outputs to logits
 	temperature float64 // factor from logits to uncalibrated logits
-	logLoss     float64 // mean over the left-out examples, or NaN if there are too few
+	// logLoss returns the mean over the left-out examples, or NaN if there are too few.
+	logLoss func() float64
 }
 
 // calibrate finds the factor from outputs to logits that minimizes the log loss over the
@@ -36,16 +37,16 @@ func (t *training) calibrate(m Method, leftOut [][]float64, total int) calibrati
 		uncalibrated = uncalibratedRidge
 	}
 	if spread == 0 || total < minLeftOut {
-		return calibration{uncalibrated, 1, math.NaN()}
+		return calibration{uncalibrated, 1, math.NaN}
 	}
 	factor := func(k int) float64 {
 		return math.Ldexp([4]float64{1, 1.189207115002721, 1.4142135623730951, 1.681792830507429}[k%4], k/4-3) / spread
 	}
-	all := t.relative(leftOut, total, 1)
-	some := all
+	every := 1
 	if t.coarse { // about as many examples as Auto compares recipes on
-		some = t.relative(leftOut, total, total/maxCompared)
+		every = total / maxCompared
 	}
+	some := t.relative(leftOut, total, every)
 	losses := make(map[int]float64)
 	loss := func(k int) float64 {
 		if _, ok := losses[k]; !ok {
@@ -75,13 +76,13 @@ func (t *training) calibrate(m Method, leftOut [][]float64, total int) calibrati
 	}
 	t.lastFactor = high
 	best := factor(high)
-	c := calibration{scale: best, temperature: uncalibrated / best}
-	if t.coarse {
-		c.logLoss = all.logLoss(best) / float64(total)
-	} else {
-		c.logLoss = loss(high) / float64(total)
-	}
-	return c
+	return calibration{best, uncalibrated / best, func() float64 {
+		if !t.coarse {
+			return loss(high) / float64(total)
+		}
+		all := t.relative(leftOut, total, 1)
+		return all.logLoss(best) / float64(total)
+	}}
 }
 
 // relativeOutputs holds the outputs for left-out examples, minus the largest output for each.

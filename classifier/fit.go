@@ -195,7 +195,7 @@ func (c *comparison) best(sqrt bool) (Recipe, error) {
 		if err != nil {
 			return best, err
 		}
-		logLoss := t.calibrate(r.Method, s.leftOut, total).logLoss
+		logLoss := t.calibrate(r.Method, s.leftOut, total).logLoss()
 		// Ignore differences caused only by rounding.
 		if logLoss < loss*(1-1e-9) {
 			best, loss = r, logLoss
@@ -209,8 +209,8 @@ func (c *comparison) best(sqrt bool) (Recipe, error) {
 		if err != nil {
 			return best, err
 		}
-		if !math.IsNaN(mean.logLoss) {
-			c.candidates = append(c.candidates, Candidate{Recipe{Method: Mean}, mean.logLoss})
+		if loss := mean.logLoss(); !math.IsNaN(loss) {
+			c.candidates = append(c.candidates, Candidate{Recipe{Method: Mean}, loss})
 		}
 	}
 	return best, nil
@@ -229,7 +229,7 @@ func (t *training) fit(r Recipe) (*Fitted, [][]float64, error) {
 		Recipe:            r,
 		Estimate:          estimate,
 		ByClass:           t.estimateByClass(leftOut),
-		LogLoss:           c.logLoss,
+		LogLoss:           c.logLoss(),
 		CalibrationError:  math.NaN(),
 		UncalibratedError: math.NaN(),
 		Temperature:       c.temperature,

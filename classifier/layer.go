@@ -105,7 +105,13 @@ func (t *training) calibrated(m Method) (*calibratedLayer, error) {
 }
 
 func (t *training) addLayer(m Method, s *solution) {
-	t.layers[m] = &calibratedLayer{s, t.calibrate(m, s.leftOut, t.estimate(s.leftOut).Total)}
+	total := 0
+	for _, row := range s.leftOut {
+		if row != nil {
+			total++
+		}
+	}
+	t.layers[m] = &calibratedLayer{s, t.calibrate(m, s.leftOut, total)}
 }
 
 // sum returns the sum of the calibrated layers of the given methods.

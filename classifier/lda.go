@@ -1,5 +1,7 @@
 package classifier
 
+import "math"
+
 // An ldaFit holds the intermediate results of a linear discriminant analysis. In its fields, A
 // is s·S, with S as defined by lda. solveDual solves one equation per example and solvePrimal
 // one per dimension. Their results are equal except for rounding.
@@ -11,7 +13,10 @@ type ldaFit struct {
 	bias    func(c int) float64 // −½ M·S⁻¹·M for the mean of a class
 	spread  []lower             // Rᵀ·A⁻¹·R for the residuals R of each left-out burst
 	across  [][]float64         // Rᵀ·A⁻¹·M for each example and class mean; solvePrimal sets it only for those that are left out
-	between [][]float64         // M·S⁻¹·M for each pair of class means
+	between [][]float64         // M·A⁻¹·M for each pair of class means
+	lengths []float64           // the diagonal of between
+	// With an origin, features and means are relative to it, and across and between have a column for
+	// the origin itself.
 }
 
 // lda trains a layer by linear discriminant analysis with a shared covariance. Let R be the
@@ -181,12 +186,44 @@ func (f *ldaFit) solvePrimal() error {
 // example's burst.
 func (f *ldaFit) leaveOut() [][]float64 {
 	leftOut := f.leftOutRows(len(f.labels))
+	f.lengths = nil
+	for m, row := range f.between {
+		f.lengths = append(f.lengths, row[m])
+	}
 	for at, burst := range f.bursts {
-		if f.spread[at] != nil {
+		switch {
+		case f.spread[at] == nil:
+		case len(burst) == 1:
+			f.leaveOutOne(burst[0], f.spread[at][0][0], leftOut[burst[0]])
+		default:
 			f.leaveOutBurst(burst, f.spread[at], leftOut)
 		}
 	}
 	return leftOut
+}
+
+// leaveOutOne is like leaveOutBurst for a burst of one example e.
+func (f *ldaFit) leaveOutOne(e int, p float64, outputs []float64) {
+	c, across := f.class[e], f.across[e]
+	k, between := float64(f.count[c]), f.between[c]
+	root, rest := math.Sqrt(max(1-p-1/k, 1e-9)), k-1
+	x := (p + across[c]) / root
+	ownHalf := (across[c] - p/rest) / root
+	ownProduct := across[c] + between[c] + float64(x*ownHalf) - (p+across[c])/rest
+	ownLength := between[c] + (p/rest-float64(2*across[c]))/rest + float64(ownHalf*ownHalf)
+	var constant float64
+	if o := len(outputs); o < len(across) {
+		half := across[o] / root
+		length := f.lengths[o] + float64(half*half)
+		constant = across[o] + between[o] + float64(x*half) + length/2
+	}
+	across, between, lengths := across[:len(outputs)], between[:len(outputs)], f.lengths[:len(outputs)]
+	for m, v := range across {
+		half := v / root
+		product := v + between[m] + float64(x*half)
+		outputs[m] = float64(f.s * (product - (lengths[m]+float64(half*half))/2 + constant))
+	}
+	outputs[c] = float64(f.s * (ownProduct - ownLength/2 + constant))
 }
 
 // leaveOutBurst sets leftOut for the examples of a burst, by the Sherman–Morrison–Woodbury
@@ -234,7 +271,7 @@ func (f *ldaFit) leaveOutBurst(burst []int, p lower, leftOut [][]float64) {
 		half[c*n+i] -= ones[i] / rest
 	}
 	for m := range length {
-		length[m] = f.between[m][m]
+		length[m] = f.lengths[m]
 		if m == c {
 			length[m] += (all/rest - float64(2*own)) / rest
 		}

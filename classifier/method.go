@@ -19,7 +19,7 @@ const (
 	// shrunk toward the identity by λ.
 	LDA Method = "lda"
 	// RidgeLDA is the sum of the calibrated logits of Ridge and LDA. With more than 1024 examples,
-	// and more than dimensions, LDA's shrinkage is then the λ of Ridge.
+	// and more than dimensions, both share one λ.
 	RidgeLDA Method = "ridge+lda"
 	// MeanRidgeLDA is the sum of the calibrated logits of Mean and the parts of RidgeLDA.
 	MeanRidgeLDA Method = "mean+ridge+lda"

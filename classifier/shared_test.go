@@ -19,11 +19,11 @@ func TestRidgeAndLDA(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantRidge, err := tr.ridge(ridgeLambda)
+		wantRidge, err := tr.ridge(sharedLambda)
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantLDA, err := tr.lda(ridgeLambda / tr.withinTrace() * float64(tr.dim))
+		wantLDA, err := tr.lda(sharedLambda / tr.withinTrace() * float64(tr.dim))
 		if err != nil {
 			t.Fatal(err)
 		}
