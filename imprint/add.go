@@ -172,9 +172,14 @@ func (b *batch) skipDuplicate(i int, label string) {
 
 // skipKnown skips the examples with photos that are already in s.
 func (b *batch) skipKnown(s *store.State) {
-	labels := make(map[store.Digest]string)
-	for _, e := range s.Examples {
-		labels[e.Photo] = e.Label
+	labels, asked := make(map[store.Digest]string), make(map[store.Digest]bool)
+	for _, e := range b.examples {
+		asked[e.Photo] = true
+	}
+	for i := range s.Examples {
+		if e := &s.Examples[i]; asked[e.Photo] {
+			labels[e.Photo] = e.Label
+		}
 	}
 	for i, e := range b.examples {
 		if label, known := labels[e.Photo]; known && (b.skipped[i].Reason == "" || b.skipped[i].Duplicate) {

@@ -34,7 +34,7 @@ func TestCrops(t *testing.T) {
 	if got, err := Decode(encoded(t, s)); err != nil || !reflect.DeepEqual(got, s) {
 		t.Errorf("got %+v, %v, want %+v", got, err, s)
 	}
-	b, err := marshal(s)
+	b, err := appendJSON(nil, s)
 	if err != nil {
 		t.Fatal(err)
 	}

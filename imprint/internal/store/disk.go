@@ -3,9 +3,11 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -70,19 +72,25 @@ func (d Disk) Replace(files ...Replacement) (err error) {
 		}
 		staged = append(staged, temporary)
 	}
-	var old []Replacement
+	var old []oldFile
 	var renamed []string
 	defer func() {
 		if err != nil {
 			d.restore(old, dirs)
 		}
+		for _, f := range old {
+			f.close()
+		}
 	}()
 	for i, f := range files {
-		before, readErr := os.ReadFile(f.Path)
+		before, readErr := openOld(f.Path)
 		if f.Content == nil {
 			err = d.do("remove", f.Path, func() error { return os.Remove(f.Path) })
 		} else {
 			err = d.do("rename", f.Path, func() error { return os.Rename(staged[i], f.Path) })
+		}
+		if err != nil {
+			before.close()
 		}
 		if f.Content == nil && errors.Is(err, fs.ErrNotExist) {
 			err = nil
@@ -97,7 +105,7 @@ func (d Disk) Replace(files ...Replacement) (err error) {
 		}
 		// A file that could not be read was useless before, and can't be restored.
 		if readErr == nil || errors.Is(readErr, fs.ErrNotExist) {
-			old = append(old, Replacement{f.Path, before})
+			old = append(old, before)
 		}
 		if dir := filepath.Dir(f.Path); !slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
@@ -132,20 +140,52 @@ func syncFile(path string) error {
 	return f.Sync()
 }
 
+// An oldFile is a file that has been replaced.
+type oldFile struct {
+	path    string
+	file    *os.File // nil if there was none, or if content is set
+	content []byte
+}
+
+// openOld opens a file before it is replaced. Its content can be read afterwards, which is rarely
+// necessary.
+func openOld(path string) (f oldFile, err error) {
+	f.path = path
+	if runtime.GOOS == "windows" { // which does not replace open files
+		f.content, err = os.ReadFile(path)
+	} else {
+		f.file, err = openRegular(path)
+	}
+	return f, err
+}
+
+func (f *oldFile) close() {
+	if f.file != nil {
+		f.file.Close()
+	}
+}
+
 // restore undoes replacements as far as the disk allows.
-func (d Disk) restore(old []Replacement, dirs []string) {
+func (d Disk) restore(old []oldFile, dirs []string) {
 	var renamed []string
 	for _, f := range slices.Backward(old) {
-		if f.Content == nil {
-			d.do("remove", f.Path, func() error { return os.Remove(f.Path) })
+		content := f.content
+		if f.file != nil {
+			var err error
+			if content, err = io.ReadAll(f.file); err != nil {
+				continue
+			}
+		}
+		if content == nil {
+			d.do("remove", f.path, func() error { return os.Remove(f.path) })
 			continue
 		}
-		temporary, err := d.stage(f)
-		if err == nil && d.do("rename", f.Path, func() error { return os.Rename(temporary, f.Path) }) != nil {
+		temporary, err := d.stage(Replacement{f.path, content})
+		if err == nil && d.do("rename", f.path, func() error { return os.Rename(temporary, f.path) }) != nil {
 			os.Remove(temporary)
 			continue
 		}
-		renamed = append(renamed, f.Path)
+		renamed = append(renamed, f.path)
 	}
 	for _, dir := range dirs {
 		d.syncDir(dir)

@@ -39,12 +39,15 @@ const (
 // Encode returns the state file of s. If the file would be larger than limit bytes, Encode drops
 // the oldest changes from the history, and fails with ErrFull if that is not enough.
 func (s *State) Encode(limit int) ([]byte, error) {
-	head, err := marshal(s)
+	start, raw := len(stateMagic)+4, sha256.Size
+	s.withRaw(func(e *Example, _ int) { raw += len(e.Raw) })
+	const typical = 300 // bytes of JSON for an example
+	b := append(make([]byte, 0, start+typical*len(s.Examples)+raw), stateMagic...)
+	b, err := appendJSON(append(b, 0, 0, 0, 0), s)
 	if err != nil {
 		return nil, fmt.Errorf("encode the workspace's state: %w", err)
 	}
-	size := len(stateMagic) + 4 + len(head) + sha256.Size
-	s.withRaw(func(e *Example, _ int) { size += len(e.Raw) })
+	size := len(b) + raw
 	if size > limit && len(s.History) > 0 {
 		s.History = s.History[1:]
 		return s.Encode(limit)
@@ -52,9 +55,8 @@ func (s *State) Encode(limit int) ([]byte, error) {
 	if size > limit {
 		return nil, fmt.Errorf("%w: its state would have %d bytes; the limit is %d", ErrFull, size, limit)
 	}
-	b := append(make([]byte, 0, size), stateMagic...)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(head)))
-	b = append(b, head...)
+	binary.LittleEndian.PutUint32(b[len(stateMagic):], uint32(len(b)-start))
+	b = slices.Grow(b, raw)
 	s.withRaw(func(e *Example, _ int) { b = append(b, e.Raw...) })
 	sum := sha256.Sum256(b)
 	b = append(b, sum[:]...)

@@ -86,9 +86,9 @@ func (s *State) lists() []*[]Example {
 	return all
 }
 
-// marshal returns the same JSON as json.Marshal(s). Package json writes one example for each list, and
-// appendExample writes the list.
-func marshal(s *State) ([]byte, error) {
+// appendJSON appends the same JSON to b as json.Marshal(s) returns. Package json writes one example for
+// each list, and exampleWriter writes the list.
+func appendJSON(b []byte, s *State) ([]byte, error) {
 	short := *s
 	short.History = slices.Clone(s.History)
 	full, all := s.lists(), short.lists()
@@ -101,7 +101,6 @@ func marshal(s *State) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var b []byte
 	for i, list := range full {
 		if len(*list) == 0 {
 			continue
@@ -112,32 +111,50 @@ func marshal(s *State) ([]byte, error) {
 		}
 		// In a string, a backslash would precede the quotation marks.
 		before, after, _ := bytes.Cut(rest, stand)
-		b = append(slices.Grow(b, len(before)+(len(stand)+100)*len(*list)), before...)
+		b = append(b, before...)
+		w := exampleWriter{b: b}
 		for k := range *list {
-			b = append(b, "[,"[min(k, 1)])
-			if b, err = appendExample(b, &(*list)[k]); err != nil {
+			w.b = append(w.b, "[,"[min(k, 1)])
+			first := len(w.b)
+			if err := w.example(&(*list)[k]); err != nil {
 				return nil, err
 			}
+			if k == 0 { // the others are about as long
+				w.b = slices.Grow(w.b, (len(w.b)-first+20)*len(*list))
+			}
 		}
+		b = w.b
 		b, rest = append(b, ']'), after
 	}
 	return append(b, rest...), nil
 }
 
-// appendExample appends the same JSON to b as json.Marshal(e) returns.
-func appendExample(b []byte, e *Example) (_ []byte, err error) {
+// An exampleWriter appends examples to b.
+type exampleWriter struct {
+	b    []byte
+	time time.Time // the last one written
+	text []byte    // of time
+}
+
+// example appends the same JSON as json.Marshal(e) returns.
+func (w *exampleWriter) example(e *Example) (err error) {
+	b := w.b
 	b = appendText(append(b, `{"Label":`...), e.Label)
 	b = hex.AppendEncode(append(b, `,"Photo":"`...), e.Photo[:])
 	b = appendText(append(b, `","Path":`...), e.Path)
-	if b, err = appendTime(append(b, `,"Time":`...), e.Time); err != nil {
-		return nil, err
+	if w.text == nil || w.time != e.Time {
+		if w.text, err = appendTime(w.text[:0], e.Time); err != nil {
+			return err
+		}
+		w.time = e.Time
 	}
+	b = append(append(b, `,"Time":`...), w.text...)
 	if e.Source != "" {
 		b = appendText(append(b, `,"Source":`...), e.Source)
 	}
 	if !e.Taken.IsZero() {
 		if b, err = appendTime(append(b, `,"Taken":`...), e.Taken); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if e.Hash != 0 {
@@ -149,7 +166,7 @@ func appendExample(b []byte, e *Example) (_ []byte, err error) {
 	if len(e.Also) > 0 {
 		also, err := json.Marshal(e.Also)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		b = append(append(b, `,"Also":`...), also...)
 	}
@@ -159,14 +176,15 @@ func appendExample(b []byte, e *Example) (_ []byte, err error) {
 	if e.Box != (dataset.Box{}) {
 		box, err := e.Box.MarshalJSON()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		b = append(append(b, `,"Box":`...), box...)
 	}
 	if e.Found {
 		b = append(b, `,"Found":true`...)
 	}
-	return append(b, '}'), nil
+	w.b = append(b, '}')
+	return nil
 }
 
 func appendTime(b []byte, t time.Time) ([]byte, error) {
@@ -175,8 +193,11 @@ func appendTime(b []byte, t time.Time) ([]byte, error) {
 }
 
 func appendText(b []byte, s string) []byte {
+	// The characters that JSON contains as they are: all printable ones except ", \, <, > and &.
+	const printable = 1<<64 - 1<<' '
+	plain := [2]uint64{printable &^ (1<<'"' | 1<<'<' | 1<<'>' | 1<<'&'), 1<<64 - 1 - 1<<('\\'-64)}
 	for i := range len(s) {
-		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+		if c := s[i]; c >= utf8.RuneSelf || plain[c/64]>>(c%64)&1 == 0 {
 			quoted, _ := json.Marshal(s) // it never fails for a string
 			return append(b, quoted...)
 		}
@@ -192,6 +213,9 @@ type exampleParser struct {
 	failed bool // b does not have the form that Encode writes
 	label  string
 	from   string
+	time   time.Time // of the last example
+
+	textOfTime []byte
 }
 
 // list parses examples up to the end of the list.
@@ -214,16 +238,20 @@ func (p *exampleParser) list() (list []Example) {
 // example parses one example.
 func (p *exampleParser) example() (e Example) {
 	p.want(`{"Label":`)
-	e.Label = p.text(p.label)
+	e.Label = p.string(p.label)
 	p.label = e.Label
 	p.want(`,"Photo":`)
 	e.Photo = p.digest()
 	p.want(`,"Path":`)
-	e.Path = p.text("")
+	e.Path = p.string("")
 	p.want(`,"Time":`)
-	p.failed = p.failed || e.Time.UnmarshalJSON(p.quoted()) != nil
+	if text := p.quoted(); !bytes.Equal(text, p.textOfTime) {
+		p.failed = p.failed || p.time.UnmarshalJSON(text) != nil
+		p.textOfTime = text
+	}
+	e.Time = p.time
 	if p.skip(`,"Source":`) {
-		e.Source = p.text("")
+		e.Source = p.string("")
 	}
 	if p.skip(`,"Taken":`) {
 		p.failed = p.failed || e.Taken.UnmarshalJSON(p.quoted()) != nil
@@ -239,7 +267,7 @@ func (p *exampleParser) example() (e Example) {
 		p.b = p.b[n:]
 	}
 	if p.skip(`,"From":`) {
-		e.From = p.text(p.from)
+		e.From = p.string(p.from)
 		p.from = e.From
 	}
 	if p.skip(`,"Also":`) {
@@ -313,17 +341,18 @@ func (p *exampleParser) quoted() []byte {
 	}
 }
 
-// text parses a string. If the string equals known, text returns known, which saves memory.
-func (p *exampleParser) text(known string) (s string) {
+// string parses a string. If the string equals known, string returns known, which saves memory.
+func (p *exampleParser) string(known string) (s string) {
 	quoted := p.quoted()
 	if p.failed {
 		return ""
 	}
 	inner := quoted[1 : len(quoted)-1]
-	plain := utf8.Valid(inner) && bytes.IndexByte(inner, '\\') < 0
+	plain, ascii := true, true
 	for _, c := range inner {
-		plain = plain && c >= ' '
+		plain, ascii = plain && c >= ' ' && c != '\\', ascii && c < utf8.RuneSelf
 	}
+	plain = plain && (ascii || utf8.Valid(inner))
 	switch {
 	case !plain:
 		p.failed = json.Unmarshal(quoted, &s) != nil

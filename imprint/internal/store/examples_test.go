@@ -35,7 +35,7 @@ func TestMarshal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := marshal(s); err != nil || string(got) != string(want) {
+		if got, err := appendJSON(nil, s); err != nil || string(got) != string(want) {
 			t.Errorf("%q: got %s, %v, want %s", name, got, err, want)
 		}
 		if after, err := json.Marshal(s); err != nil || string(after) != string(want) {
@@ -48,7 +48,7 @@ func TestMarshal(t *testing.T) {
 	} {
 		s := smallState()
 		wrong(&s.Examples[1])
-		if b, err := marshal(s); err == nil {
+		if b, err := appendJSON(nil, s); err == nil {
 			t.Errorf("year that JSON can't hold: got %s, want an error", b)
 		}
 	}

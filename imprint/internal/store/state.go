@@ -207,14 +207,19 @@ func (s *State) replace(remove, add []Example) {
 	for _, e := range remove {
 		gone[e.Photo] = true
 	}
-	kept := make([]Example, 0, len(s.Examples)+len(add))
-	for _, e := range s.Examples {
-		if !gone[e.Photo] {
-			kept = append(kept, e)
+	add = slices.SortedStableFunc(slices.Values(add), ByLabel)
+	list := make([]Example, 0, len(s.Examples)+len(add))
+	for i := range s.Examples {
+		e := &s.Examples[i]
+		if len(gone) > 0 && gone[e.Photo] {
+			continue
 		}
+		for len(add) > 0 && ByLabel(add[0], *e) < 0 {
+			list, add = append(list, add[0]), add[1:]
+		}
+		list = append(list, *e)
 	}
-	s.Examples = append(kept, add...)
-	slices.SortFunc(s.Examples, ByLabel)
+	s.Examples = append(list, add...)
 }
 
 func (s *State) relabel(from, to string) {
