@@ -34,13 +34,17 @@ func (t *TensorInfo) Dequantize(dst []float64, raw []byte) {
 	if len(t.ZeroPoint) > 0 {
 		zero = int64(t.ZeroPoint[0])
 	}
-	for i := range dst {
-		switch t.Type {
-		case tflite.TypeUint8:
-			dst[i] = scale * float64(int64(raw[i])-zero)
-		case tflite.TypeInt8:
-			dst[i] = scale * float64(int64(int8(raw[i]))-zero)
-		default:
+	switch t.Type {
+	case tflite.TypeUint8:
+		for i, q := range raw[:len(dst)] {
+			dst[i] = scale * float64(int64(q)-zero)
+		}
+	case tflite.TypeInt8:
+		for i, q := range raw[:len(dst)] {
+			dst[i] = scale * float64(int64(int8(q))-zero)
+		}
+	default:
+		for i := range dst {
 			dst[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:])))
 		}
 	}

@@ -58,7 +58,7 @@ func (w *Workspace) commit(ctx context.Context, plan func(*store.State) error) (
 	if err := now.Check(); err != nil {
 		return err
 	}
-	now.Generation++
+	now.Next()
 	model, head, err := w.build(now)
 	if err != nil {
 		return err

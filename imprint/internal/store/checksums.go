@@ -15,23 +15,21 @@ type checksums struct {
 // castagnoli returns the table of CRC-32C, for which most processors have instructions.
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
-// checked returns the checksums of a state file, or zero if it is damaged. It does not load the file into
-// memory.
-func checked(path string) checksums {
+// checked reports whether the SHA-256 of a state file is right. It does not load the file into memory.
+func checked(path string) bool {
 	h := sha256.New()
 	c, ok := readSums(path, h)
-	if !ok || Digest(h.Sum(nil)) != c.sum {
-		return checksums{}
-	}
-	return c
+	return ok && Digest(h.Sum(nil)) == c.sum
 }
 
-// match reports whether a state file has these checksums, and so is still the undamaged file that they
-// were taken from. No file has the zero checksums.
+// crcOf returns the CRC-32C of a state file, or 0 if it can't be read.
+func crcOf(path string) uint32 {
+	c, _ := readSums(path, io.Discard)
+	return c.crc
+}
+
+// match reports whether a state file still is the undamaged file that c was taken from.
 func (c checksums) match(path string) bool {
-	if c == (checksums{}) {
-		return false
-	}
 	got, ok := readSums(path, io.Discard)
 	return ok && got == c
 }
@@ -52,9 +50,9 @@ func readSums(path string, w io.Writer) (c checksums, ok bool) {
 	if _, err := io.CopyN(io.MultiWriter(w, crc), f, info.Size()-sha256.Size); err != nil {
 		return c, false
 	}
-	if _, err = io.ReadFull(io.TeeReader(f, crc), c.sum[:]); err != nil {
+	var sum Digest
+	if _, err = io.ReadFull(io.TeeReader(f, crc), sum[:]); err != nil {
 		return c, false
 	}
-	c.crc = crc.Sum32()
-	return c, true
+	return checksums{sum, crc.Sum32()}, true
 }

@@ -60,7 +60,7 @@ func (s *State) Encode(limit int) ([]byte, error) {
 	s.withRaw(func(e *Example, _ int) { b = append(b, e.Raw...) })
 	sum := sha256.Sum256(b)
 	b = append(b, sum[:]...)
-	s.older, s.file = s.file, checksums{sum, crc32.Checksum(b, castagnoli())}
+	s.file = checksums{sum, crc32.Checksum(b, castagnoli())}
 	return b, nil
 }
 

@@ -28,13 +28,20 @@ type State struct {
 	Written    *Written    `json:",omitempty"` // nil except in the TPU layout
 	Examples   []Example   // sorted by ByLabel
 	History    []Change    `json:",omitempty"` // newest last
+	// Before is the CRC-32C of the state file of the generation before, or 0 if it is not known.
+	Before uint32 `json:",omitempty"`
 
-	file  checksums // of the state file that Decode read or Encode returned
-	older checksums // of the undamaged state file before that one; zero if it is not known
+	file checksums // of the state file that Decode read or Encode returned
 }
 
 // Sum returns the checksum of the state file that s was read from or written to.
 func (s *State) Sum() Digest { return s.file.sum }
+
+// Next makes s the next generation, before or after it is changed.
+func (s *State) Next() {
+	s.Generation++
+	s.Before = s.file.crc
+}
 
 // copy returns a copy of s that can be changed without changing s.
 func (s *State) copy() *State {

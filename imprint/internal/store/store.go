@@ -75,22 +75,14 @@ func (s Store) load(last *State, checkOlder bool) (newest *State, damaged []Dama
 	for _, slot := range slots {
 		path := s.Path(SlotFile(slot))
 		if newest != nil && known {
-			if !checkOlder {
-				continue
-			}
-			if last != nil && newest.file == last.file && last.older.match(path) {
-				newest.older = last.older
-				continue
-			}
 			// Decoding a large state takes longer than checking it.
-			if newest.older = checked(path); newest.older != (checksums{}) {
+			if !checkOlder || newest.Before != 0 && crcOf(path) == newest.Before || checked(path) {
 				continue
 			}
 		}
-		if last != nil && s.SlotGeneration(slot) == last.Generation && last.file.match(path) {
+		if last != nil && last.file != (checksums{}) && s.SlotGeneration(slot) == last.Generation && last.file.match(path) {
 			if newest == nil || last.Generation > newest.Generation {
 				newest = last.copy()
-				newest.older = checksums{}
 			}
 			continue
 		}
