@@ -8,9 +8,9 @@ import (
 	"maps"
 )
 
-// sumsFormat is the version of encodedSums. It must change whenever other sums, bursts or an other
-// order would result from the same examples.
-const sumsFormat = 2
+// sumsFormat is the version of encodedSums. It must change whenever other sums, bursts, another order or
+// another recipe would result from the same examples.
+const sumsFormat = 3
 
 // encodedSums is the content of the encoding of a Memory.
 type encodedSums struct {
