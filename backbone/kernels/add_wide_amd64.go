@@ -19,7 +19,7 @@ type wideAdder struct {
 	exact  adder // for sums in doubt
 }
 
-const addDoubt = 4
+const addDoubt = 8
 
 // newWideAdder returns AVX2's adder if float32 is not precise enough.
 func newWideAdder(s *sum) adder {
@@ -31,12 +31,16 @@ func newWideAdder(s *sum) adder {
 		factors[i] = t.scale.value() * s.scale.value() * (1 << addShift)
 		offset -= factors[i] * float64(t.zero)
 	}
-	if s.errorBound(factors, offset) > math.Ldexp(addDoubt, -fractionBits) {
+	bound, doubt := math.Ldexp(s.errorBound(factors, offset), fractionBits), 1
+	for float64(doubt) < bound {
+		doubt *= 2
+	}
+	if doubt > addDoubt {
 		return k.exact
 	}
 	for i := range wideLanes {
-		k.panel.fraction[i] -= 2*addDoubt - 1
-		k.panel.half[0].offset[i] = float32(offset + math.Ldexp(addDoubt, -fractionBits))
+		k.panel.fraction[i] -= uint32(2*doubt - 1)
+		k.panel.half[0].offset[i] = float32(offset + math.Ldexp(float64(doubt), -fractionBits))
 		for h := range k.panel.half {
 			k.panel.half[h].factor[i] = float32(factors[h])
 		}
