@@ -73,29 +73,33 @@ func bytes1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int
 func vex1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int)
 
 // wide8x32 multiplies tiles of 8 rows of unsigned bytes by groups of 8 weights. Of the 32 codes
-// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
-// position of each group's 8 inputs in a row. integers means that sums cannot be scaled in float32.
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has two
+// positions for each group, of 4 inputs in a row each. integers means that sums cannot be scaled in
+// float32.
 //
 //go:noescape
 func wide8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
 
 // wide8x16 multiplies tiles of 8 rows of unsigned bytes by groups of 8 weights. Of the 16 codes
-// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
-// position of each group's 8 inputs in a row. integers means that sums cannot be scaled in float32.
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has two
+// positions for each group, of 4 inputs in a row each. integers means that sums cannot be scaled in
+// float32.
 //
 //go:noescape
 func wide8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
 
 // wide1x32 multiplies tiles of 1 row of unsigned bytes by groups of 8 weights. Of the 32 codes
-// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
-// position of each group's 8 inputs in a row. integers means that sums cannot be scaled in float32.
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has two
+// positions for each group, of 4 inputs in a row each. integers means that sums cannot be scaled in
+// float32.
 //
 //go:noescape
 func wide1x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
 
 // wide1x16 multiplies tiles of 1 row of unsigned bytes by groups of 8 weights. Of the 16 codes
-// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
-// position of each group's 8 inputs in a row. integers means that sums cannot be scaled in float32.
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has two
+// positions for each group, of 4 inputs in a row each. integers means that sums cannot be scaled in
+// float32.
 //
 //go:noescape
 func wide1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)

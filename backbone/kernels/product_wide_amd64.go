@@ -26,7 +26,7 @@ type wideWeights struct {
 	mask     uint32  // lanes that have channels
 	integers bool    // scale in integers
 	packed   []byte  // [group][2][lane][4] int8
-	offsets  []int32 // offsets in a row of each group's 8 inputs
+	offsets  []int32 // [group][2]: offsets in a row of 4 inputs
 }
 
 // newWideProduct packs weights for AVX-512. It leaves rows of few weights, and weights
@@ -72,14 +72,71 @@ func newWideProduct(w *weights) product {
 				p.integers = p.integers || !v.floats(c, false)
 			}
 		}
-		p.packed, p.offsets = packGroups(rows, v, math.MaxInt16)
-		groups += len(p.offsets)
+		p.packed, p.offsets = packQuads(rows, v)
+		groups += len(p.offsets) / 2
 	}
 	if groups > 2*n*(w.depth+7)/8 && !m.lines {
 		return newAVX2Product(w)
 	}
 	m.join()
 	return m
+}
+
+// packQuads packs the weights of lanes into quads of 4 bytes for each lane, an even number
+// of them. A lane without a channel is nil. The excess of weights that exceed a byte goes
+// into another quad with the same inputs.
+func packQuads(lanes [][]int16, w *weights) (packed []byte, offsets []int32) {
+	line, pitch, width := w.depth, 0, 4*len(lanes)
+	if w.line > 0 {
+		line, pitch = w.line, w.pitch
+	}
+	quads := (line + 3) / 4 * (w.depth / line)
+	packed = make([]byte, 0, (quads+quads/8+1)*width)
+	left := make([][4]int16, len(lanes))
+	for done := 0; done < w.depth; {
+		// The last quad of a line ends with the line. Its weights are 0 for inputs that
+		// belong to the previous quad.
+		l, at := done/line, done%line
+		from := min(at, line-4)
+		for lane, codes := range lanes {
+			if codes != nil {
+				left[lane] = [4]int16(codes[l*line+from:])
+				clear(left[lane][:at-from])
+			}
+		}
+		for over := true; over; {
+			packed, over = appendQuad(packed, left)
+			offsets = append(offsets, int32(l*pitch+from))
+		}
+		done += min(4, line-at)
+	}
+	if len(offsets)%2 > 0 {
+		packed = append(packed, make([]byte, width)...)
+		offsets = append(offsets, offsets[len(offsets)-1])
+	}
+	exact := aligned(len(packed))
+	copy(exact, packed)
+	return exact, offsets
+}
+
+// appendQuad appends as much of the weights in left as one quad can hold, and removes it
+// from left. It reports whether weights are left.
+func appendQuad(packed []byte, left [][4]int16) (_ []byte, over bool) {
+	for lane := range left {
+		v := &left[lane]
+		part := *v
+		if a, b, c, d := int(v[0]), int(v[1]), int(v[2]), int(v[3]); ((a+128)|(b+128)|(c+128)|(d+128))&^255 != 0 {
+			for i, code := range part {
+				part[i] = max(min(code, math.MaxInt8), math.MinInt8)
+			}
+			over = true
+		}
+		packed = append(packed, byte(part[0]), byte(part[1]), byte(part[2]), byte(part[3]))
+		for i, code := range part {
+			v[i] -= code
+		}
+	}
+	return packed, over
 }
 
 // join moves the packed weights of all panels into one allocation, because the assembly
@@ -167,7 +224,7 @@ func (m *wideProduct) tiles(i, rows int, x []byte, stride, tiles int, out []byte
 	}
 	p := &m.parts[i]
 	q, w := (*byte)(unsafe.Pointer(&m.panels32[i])), &p.packed[0]
-	offsets, groups := (*byte)(unsafe.Pointer(&p.offsets[0])), len(p.offsets)
+	offsets, groups := (*byte)(unsafe.Pointer(&p.offsets[0])), len(p.offsets)/2
 	switch two := p.lanes == 2*wideLanes; {
 	case rows > 1 && two:
 		wide8x32(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask, p.integers)

@@ -135,8 +135,9 @@ func wide(rows, vectors int, order Mem) {
 	name := fmt.Sprintf("wide%dx%d", rows, 16*vectors)
 	TEXT(name, NOSPLIT, "func(x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int, mask uint32, integers bool)")
 	Doc(fmt.Sprintf("%s multiplies tiles of %s of unsigned bytes by groups of 8 weights. Of the %d codes", name, rowCount(rows), 16*vectors),
-		"of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the",
-		"position of each group's 8 inputs in a row. integers means that sums cannot be scaled in float32.")
+		"of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has two",
+		"positions for each group, of 4 inputs in a row each. integers means that sums cannot be scaled in",
+		"float32.")
 	Pragma("noescape")
 	p := &wideProduct{rows: rows, vectors: vectors}
 	p.x, p.stride = Load(Param("x"), GP64()), Load(Param("stride"), GP64())
@@ -225,15 +226,17 @@ func (p *wideProduct) start() {
 
 // multiply adds the products of one group of weights to the sums.
 func (p *wideProduct) multiply() {
-	MOVLQSX(Mem{Base: p.offsets, Index: p.n, Scale: 4}, p.at)
-	ADDQ(p.x, p.at)
 	if p.rows > 1 {
-		LEAQ(Mem{Base: p.at, Index: p.stride, Scale: 4}, p.at4)
 		PREFETCHT1(Mem{Base: p.ahead})
 		PREFETCHT1(Mem{Base: p.ahead, Disp: 64})
 		ADDQ(U32(128*p.vectors), p.ahead)
 	}
 	for quad := range 2 {
+		MOVLQSX(Mem{Base: p.offsets, Index: p.n, Scale: 8, Disp: 4 * quad}, p.at)
+		ADDQ(p.x, p.at)
+		if p.rows > 1 {
+			LEAQ(Mem{Base: p.at, Index: p.stride, Scale: 4}, p.at4)
+		}
 		var weights [2]VecVirtual
 		for v := range p.vectors {
 			weights[v] = ZMM()
@@ -245,7 +248,7 @@ func (p *wideProduct) multiply() {
 				base = p.at4
 			}
 			inputs := ZMM()
-			VPBROADCASTD(rowOf(base, p.stride, p.stride3, r%4, 4*quad), inputs)
+			VPBROADCASTD(rowOf(base, p.stride, p.stride3, r%4, 0), inputs)
 			for v := range p.vectors {
 				sum := p.sums[r][v]
 				if quad >= 2-p.halves+1 {
