@@ -190,10 +190,12 @@ func evalSet(c *cli.Context, heads []classifier.Method, support []int) (ev evalu
 	if ev.Evaluation, err = set.Evaluate(c.Context, heads, support); err != nil {
 		return ev, tooFew(err)
 	}
-	if o.Unknown != nil {
-		if ev.OpenSet, err = set.EvaluateOpenSet(c.Context, heads, support, *o.Unknown); errors.Is(err, evaluate.ErrProtocol) {
+	if o.Unknown != nil && *o.Unknown > 0 {
+		ev.OpenSet, err = set.EvaluateOpenSet(c.Context, heads, support, *o.Unknown)
+		switch given := len(c.StringSlice("others")) > 0; {
+		case errors.Is(err, evaluate.ErrProtocol) && !given: // otherwise, the rate is for the others
 			return ev, hinted{err, "--others DIR measures rejection with photos of other things in DIR, for any number of classes"}
-		} else if err != nil {
+		case err != nil && !errors.Is(err, evaluate.ErrProtocol):
 			return ev, err
 		}
 	}

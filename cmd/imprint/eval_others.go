@@ -17,7 +17,7 @@ import (
 )
 
 func othersFlag() cli.Flag {
-	return &cli.StringSliceFlag{Name: "others", Usage: "also measure how the answer \"unknown\" rejects the photos in `DIR`, which show other things", DefaultText: "none"}
+	return &cli.StringSliceFlag{Name: "others", Usage: "also measure how the answer \"unknown\" rejects the photos in `DIR`, which show other things; the target rate is that of --unknown, or 0.05", DefaultText: "none"}
 }
 
 // evalOthers measures how models trained on set, which b has embedded, reject the photos that

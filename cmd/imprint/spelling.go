@@ -133,7 +133,14 @@ func mustBeModel(name string) error {
 		names = append(names, m.Name)
 	}
 	text := sentence(fmt.Sprintf("%q is neither a file nor a known model", name), didYouMean(name, names))
-	return hinted{errors.New(text), "see imprint models list"}
+	hint := "see imprint models list"
+	switch name {
+	case autoBackbone, allBackbones:
+		hint = "imprint add and imprint retrain take --backbone auto, and imprint eval DIR takes --backbone all; imprint models list shows names"
+	case "built-in", "builtin":
+		hint = "the built-in backbone is called " + builtin.Name
+	}
+	return hinted{errors.New(text), hint}
 }
 
 // unknownLabel adds the most similar label as a hint to the error that the workspace has no such
