@@ -31,7 +31,7 @@ func chooseBackbone(c *cli.Context, photos []dataset.Item, mode dataset.Resize) 
 		return nil, err
 	}
 	var candidates []evaluate.BackboneCandidate
-	for _, name := range backbonesAtHand() {
+	for _, name := range backbonesAtHand(c) {
 		b, own, err := modelfile.Backbone(name, nil, backbone.Options{})
 		if err != nil {
 			return nil, err

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -28,7 +29,7 @@ const allBackbones = "all"
 func severalBackbones(c *cli.Context) []string {
 	given := text(c, "backbone")
 	if given == allBackbones {
-		return backbonesAtHand()
+		return backbonesAtHand(c)
 	}
 	if _, err := os.Stat(given); err == nil || !strings.Contains(given, ",") {
 		return nil
@@ -42,12 +43,19 @@ func severalBackbones(c *cli.Context) []string {
 	return names
 }
 
-// backbonesAtHand returns the built-in backbone and the pulled ones that run on the CPU.
-func backbonesAtHand() []string {
+// backbonesAtHand returns the built-in backbone and the pulled ones that run on the CPU. It says which
+// pulled ones are damaged.
+func backbonesAtHand(c *cli.Context) []string {
 	names := []string{builtin.Name}
 	for _, m := range models.List() {
-		if _, err := (models.Store{}).Path(m.Name); err == nil && m.Embedding > 0 && !m.Compiled() {
+		if m.Embedding == 0 || m.Compiled() {
+			continue
+		}
+		switch _, err := (models.Store{}).Path(m.Name); {
+		case err == nil:
 			names = append(names, m.Name)
+		case !errors.Is(err, models.ErrNotPulled):
+			note(c, fmt.Sprintf("skipped %v", err))
 		}
 	}
 	return names

@@ -124,7 +124,7 @@ func timeModels(c *cli.Context, rows []modelRow) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range backbonesAtHand() {
+	for _, name := range backbonesAtHand(c) {
 		b, _, err := modelfile.Backbone(name, nil, backbone.Options{})
 		if err != nil {
 			return err

@@ -172,6 +172,9 @@ func chooseAgain(c *cli.Context, moved []dataset.Item) error {
 			photos = append(photos, dataset.Item{Path: cmp.Or(now[p.File], p.Path), Label: class.Label, Source: p.Source, Time: p.Taken, Box: boxOf(p)})
 		}
 	}
+	if len(photos) == 0 {
+		return fmt.Errorf("choose a backbone: %w", imprint.ErrNoClasses)
+	}
 	_, err = chooseBackbone(c, photos, ws.Settings().Resize)
 	return err
 }
