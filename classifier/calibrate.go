@@ -134,18 +134,20 @@ func (t *training) calibrationError(leftOut [][]float64, scale float64) float64 
 	const bins = 10
 	var score, correct [bins]float64
 	total := 0.0
-	scores := make([]float64, len(t.labels))
 	for i, c := range t.class {
-		if leftOut[i] == nil {
+		row := leftOut[i]
+		if row == nil {
 			continue
 		}
-		for j, v := range leftOut[i] {
-			scores[j] = v * scale
+		best, sum := ArgMax(row), 0.0
+		for _, v := range row {
+			// Terms below e^−40 hardly change the sum.
+			if d := (v - row[best]) * scale; d > -40 {
+				sum += exp(d)
+			}
 		}
-		ApplySoftmax(scores)
-		best := ArgMax(scores)
-		b := min(int(scores[best]*bins), bins-1)
-		score[b] += scores[best]
+		b := min(int(bins/sum), bins-1)
+		score[b] += 1 / sum
 		if best == c {
 			correct[b]++
 		}

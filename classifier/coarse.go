@@ -67,22 +67,42 @@ func gramOfFeatures(x [][]int16, dim int) lower {
 
 // setPairs sets the vectors of p to rows, with two values in each element.
 func setPairs(p *panels[int32], rows [][]int16) {
+	const width = panelBytes / 4
 	const some = 16 // values whose elements are in few lines of the cache
-	for first := 0; first < len(rows); first += p.width {
-		group, part := p.groups[first/p.width], rows[first:min(first+p.width, len(rows))]
-		for k := 0; k < len(part[0]); k += some {
-			out := group[k/2*p.width:]
-			for j, row := range part {
-				row = row[k:min(k+some, len(row))]
-				at := j
-				for ; len(row) > 1; row = row[2:] {
-					out[at] = int32(row[1])<<16 | int32(uint16(row[0]))
-					at += p.width
+	for first := 0; first < len(rows); first += width {
+		group, part := p.groups[first/width], rows[first:min(first+width, len(rows))]
+		n := len(part[0])
+		for k := 0; k < n; k += some {
+			out := group[k/2*width:]
+			if k+some > n {
+				for j, row := range part {
+					setPairsOf(out[j:], row[k:])
 				}
-				if len(row) > 0 {
-					out[at] = int32(uint16(row[0]))
-				}
+				break
 			}
+			for j, row := range part {
+				x, out := (*[some]int16)(row[k:]), (*[(some/2-1)*width + 1]int32)(out[j:])
+				out[0] = int32(x[1])<<16 | int32(uint16(x[0]))
+				out[width] = int32(x[3])<<16 | int32(uint16(x[2]))
+				out[2*width] = int32(x[5])<<16 | int32(uint16(x[4]))
+				out[3*width] = int32(x[7])<<16 | int32(uint16(x[6]))
+				out[4*width] = int32(x[9])<<16 | int32(uint16(x[8]))
+				out[5*width] = int32(x[11])<<16 | int32(uint16(x[10]))
+				out[6*width] = int32(x[13])<<16 | int32(uint16(x[12]))
+				out[7*width] = int32(x[15])<<16 | int32(uint16(x[14]))
+			}
+		}
+	}
+}
+
+// setPairsOf sets elements of a vector, from out[0] on, to a few values.
+func setPairsOf(out []int32, x []int16) {
+	for i, v := range x {
+		at := i / 2 * (panelBytes / 4)
+		if i%2 == 0 {
+			out[at] = int32(uint16(v))
+		} else {
+			out[at] |= int32(v) << 16
 		}
 	}
 }
@@ -94,11 +114,30 @@ func (g lower) addIntegers(p *panels[int32], sign float64) {
 	eachTile(p, p, true, func(i, j int, tile []int32) {
 		for r, row := range g[i:min(i+tileRows, p.count)] {
 			row = row[min(j, len(row)):min(j+p.width, len(row))]
-			for c, v := range tile[r*p.width:][:len(row)] {
-				row[c] += float64(v) * unit
-			}
+			addScaled(unit, tile[r*p.width:][:len(row)], row)
 		}
 	})
+}
+
+// addScaled adds f·x to y.
+func addScaled(f float64, x []int32, y []float64) {
+	y = y[:len(x)]
+	n := addScaledBlocks(f, x, y)
+	x, y = x[n:], y[n:]
+	for i, v := range x {
+		y[i] += float64(float64(v) * f)
+	}
+}
+
+// addSquares adds the squares of f·x to y.
+func addSquares(f float64, x []int32, y []float64) {
+	y = y[:len(x)]
+	n := addSquaresBlocks(f, x, y)
+	x, y = x[n:], y[n:]
+	for i, v := range x {
+		product := float64(v) * f
+		y[i] += float64(product * product)
+	}
 }
 
 // scatterOfFeatures returns Σ x·xᵀ over all rows of x. The result is exact.
@@ -145,11 +184,15 @@ func (b *scatterBatch) add(x []int16, s lower) {
 	w := b.pairs.width
 	at := b.count / 2 * w
 	for g, group := range b.pairs.groups {
-		for j, v := range x[g*w : min((g+1)*w, len(x))] {
-			if b.count%2 == 0 {
-				group[at+j] = int32(uint16(v))
-			} else {
-				group[at+j] |= int32(v) << 16
+		some := x[g*w : min((g+1)*w, len(x))]
+		out := group[at:][:len(some)]
+		if b.count%2 == 0 {
+			for j, v := range some {
+				out[j] = int32(uint16(v))
+			}
+		} else {
+			for j, v := range some {
+				out[j] |= int32(v) << 16
 			}
 		}
 	}

@@ -42,10 +42,10 @@ func Wilson(p float64, n int) (low, high float64) {
 	return max(0, middle-half), min(1, middle+half)
 }
 
-// estimate counts the correct predictions in leftOut, the outputs for left-out examples.
-func (t *training) estimate(leftOut [][]float64) Estimate {
+// estimate counts the correct predictions of all classes, given those of each class.
+func (t *training) estimate(byClass []Estimate) Estimate {
 	e := Estimate{Excluded: t.excluded}
-	for _, c := range t.estimateByClass(leftOut) {
+	for _, c := range byClass {
 		e.Correct += c.Correct
 		e.Total += c.Total
 		e.Excluded += c.Excluded
@@ -54,7 +54,8 @@ func (t *training) estimate(leftOut [][]float64) Estimate {
 	return e
 }
 
-// estimateByClass is like estimate, for each class by itself. It doesn't count t.excluded.
+// estimateByClass counts the correct predictions in leftOut, the outputs for left-out examples, for each
+// class. It doesn't count t.excluded.
 func (t *training) estimateByClass(leftOut [][]float64) []Estimate {
 	estimates := make([]Estimate, len(t.labels))
 	for _, burst := range t.bursts {

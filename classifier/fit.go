@@ -222,13 +222,14 @@ func (t *training) fit(r Recipe) (*Fitted, [][]float64, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	estimate := t.estimate(leftOut)
+	byClass := t.estimateByClass(leftOut)
+	estimate := t.estimate(byClass)
 	c := t.calibrate(r.Method, leftOut, estimate.Total)
 	f := &Fitted{
 		Head:              &Head{Labels: t.labels, Dim: t.dim, Sqrt: r.Sqrt},
 		Recipe:            r,
 		Estimate:          estimate,
-		ByClass:           t.estimateByClass(leftOut),
+		ByClass:           byClass,
 		LogLoss:           c.logLoss(),
 		CalibrationError:  math.NaN(),
 		UncalibratedError: math.NaN(),

@@ -105,13 +105,7 @@ func (t *training) calibrated(m Method) (*calibratedLayer, error) {
 }
 
 func (t *training) addLayer(m Method, s *solution) {
-	total := 0
-	for _, row := range s.leftOut {
-		if row != nil {
-			total++
-		}
-	}
-	t.layers[m] = &calibratedLayer{s, t.calibrate(m, s.leftOut, total)}
+	t.layers[m] = &calibratedLayer{s, t.calibrate(m, s.leftOut, countRows(s.leftOut))}
 }
 
 // sum returns the sum of the calibrated layers of the given methods.
@@ -143,4 +137,14 @@ func (t *training) sum(methods ...Method) (*solution, error) {
 		}
 		return l
 	}}, nil
+}
+
+// countRows returns the number of rows that are not nil.
+func countRows(rows [][]float64) (n int) {
+	for _, row := range rows {
+		if row != nil {
+			n++
+		}
+	}
+	return n
 }

@@ -119,23 +119,15 @@ func (t *training) imprint() (*solution, error) {
 		}
 		l.weights = append(l.weights, w)
 	}
-	leftOut := make([][]float64, len(t.class))
-	var bursts, examples []int
-	for b, burst := range t.bursts {
-		if t.leavesOut(b) {
-			bursts, examples = append(bursts, b), append(examples, burst...)
-		}
-	}
-	for k, row := range t.cosines(l.weights, examples) {
-		leftOut[examples[k]] = row
-	}
+	leftOut := t.cosines(l.weights)
 	lengths := make([]float64, len(t.labels)) // of the sum of each class
 	for c, m := range t.classMean {
 		lengths[c] = float64(t.count[c]) * math.Sqrt(dot(m, m))
 	}
-	for _, b := range bursts {
-		burst := t.bursts[b]
-		t.leaveOutOfMean(burst, lengths[t.class[burst[0]]], leftOut)
+	for b, burst := range t.bursts {
+		if t.leavesOut(b) {
+			t.leaveOutOfMean(burst, lengths[t.class[burst[0]]], leftOut)
+		}
 	}
 	return &solution{leftOut, func() layer { return l }}, nil
 }
@@ -166,16 +158,26 @@ func (t *training) leaveOutOfMean(burst []int, length float64, cosines [][]float
 	}
 }
 
-// cosines returns the inner products of examples with the normalized class means.
-func (t *training) cosines(means [][]float64, examples []int) [][]float64 {
+// cosines returns the inner products of each example that is left out with the normalized class means.
+func (t *training) cosines(means [][]float64) [][]float64 {
 	if !t.dual() {
-		return t.productsWith(means, examples)
+		table, multiply := make([][]float64, len(t.class)), t.multiplier(means)
+		t.eachBatch(func(_, examples []int, x *panels[int32]) {
+			for k, row := range multiply(examples, x) {
+				table[examples[k]] = row
+			}
+		})
+		return table
 	}
 	t.prepareDual()
-	table := newTable(len(examples), len(means))
-	for k, i := range examples {
-		for c, v := range t.toMean[i] {
-			table[k][c] = v / math.Sqrt(t.meanGram[c][c])
+	lengths := make([]float64, len(means))
+	for c := range lengths {
+		lengths[c] = math.Sqrt(t.meanGram[c][c])
+	}
+	table := t.leftOutRows(len(means))
+	for i, row := range table {
+		for c := range row {
+			row[c] = t.toMean[i][c] / lengths[c]
 		}
 	}
 	return table

@@ -26,24 +26,54 @@ func (t *training) origin() []float64 {
 	return o
 }
 
-// batchSize is the number of examples that are multiplied at a time. They fit in the cache.
-const batchSize = 256
+const (
+	// batchSize is the number of examples that are multiplied at a time, or a few more so that bursts stay
+	// together. They fit in the cache.
+	batchSize = 256
+	// maxPacked is the maximum number of examples that stay packed for several passes.
+	maxPacked = 4096
+)
 
-// productsWith returns the inner products of examples with the rows of a matrix.
-func (t *training) productsWith(rows [][]float64, examples []int) [][]float64 {
-	table := make([][]float64, 0, len(examples))
-	multiply := t.multiplier(rows)
-	for ; len(examples) > 0; examples = examples[min(batchSize, len(examples)):] {
-		table = append(table, multiply(examples[:min(batchSize, len(examples))])...)
+// eachBatch calls f with the bursts that are left out, in batches, and their examples. If examples are left
+// out in integers, x holds their features minus the origin. f must not keep the slices.
+func (t *training) eachBatch(f func(bursts, examples []int, x *panels[int32])) {
+	var bursts, examples []int
+	var memory *panels[int32]
+	batch := 0
+	for b, burst := range t.bursts {
+		if t.leavesOut(b) {
+			bursts, examples = append(bursts, b), append(examples, burst...)
+		}
+		if len(examples) < batchSize && b < len(t.bursts)-1 || len(examples) == 0 {
+			continue
+		}
+		switch {
+		case !t.coarse:
+			f(bursts, examples, nil)
+		case batch < len(t.packed):
+			f(bursts, examples, t.packed[batch])
+		default:
+			if t.totalLeftOut() <= maxPacked {
+				memory = nil
+			}
+			memory = t.pairsFrom(examples, memory)
+			x := memory.first(len(examples))
+			if t.totalLeftOut() <= maxPacked {
+				t.packed = append(t.packed, x)
+			}
+			f(bursts, examples, x)
+		}
+		bursts, examples = bursts[:0], examples[:0]
+		batch++
 	}
-	return table
 }
 
-// multiplier returns a function that returns the inner products of examples with the rows of a matrix.
-func (t *training) multiplier(rows [][]float64) func(examples []int) [][]float64 {
+// multiplier returns a function that returns the inner products of examples in a batch with the rows of a
+// matrix.
+func (t *training) multiplier(rows [][]float64) func(examples []int, x *panels[int32]) [][]float64 {
 	if !t.coarse {
 		packed := packRows[float64](rows, t.dim)
-		return func(examples []int) [][]float64 {
+		return func(examples []int, _ *panels[int32]) [][]float64 {
 			x := newTable(len(examples), t.dim)
 			for k, i := range examples {
 				t.row(i, x[k])
@@ -55,12 +85,8 @@ func (t *training) multiplier(rows [][]float64) func(examples []int) [][]float64
 	for r, row := range rows {
 		bias[r] = dot(origin, row)
 	}
-	integers := make([]int16, t.dim)
-	setFeatures(integers, origin)
-	var memory *panels[int32]
-	return func(examples []int) [][]float64 {
-		memory = t.pairsFrom(integers, examples, memory)
-		table := rounded.times(memory.first(len(examples)))
+	return func(_ []int, x *panels[int32]) [][]float64 {
+		table := rounded.times(x)
 		for _, row := range table {
 			axpy(1, bias, row)
 		}
@@ -76,18 +102,11 @@ func (t *training) project(p *projection, f func(b int, outputs [][]float64, spr
 	if t.coarse {
 		integers = newIntegerProjection(t, p)
 	}
-	var bursts, examples []int
-	for b, burst := range t.bursts {
-		if t.leavesOut(b) {
-			bursts, examples = append(bursts, b), append(examples, burst...)
-		}
-		if len(examples) < batchSize && b < len(t.bursts)-1 || len(examples) == 0 {
-			continue
-		}
+	t.eachBatch(func(bursts, examples []int, x *panels[int32]) {
 		var outputs [][]float64
 		var spread func(first, n int) lower
 		if t.coarse {
-			outputs, spread = integers.project(bursts, examples)
+			outputs, spread = integers.project(bursts, examples, x)
 		} else {
 			outputs, spread = p.project(t, examples)
 		}
@@ -97,8 +116,7 @@ func (t *training) project(p *projection, f func(b int, outputs [][]float64, spr
 			f(b, outputs[first:first+n], spread(first, n))
 			first += n
 		}
-		bursts, examples = bursts[:0], examples[:0]
-	}
+	})
 }
 
 // project returns the outputs for examples, and a function that returns the spread of n examples from
@@ -168,17 +186,13 @@ func (r *roundedRows) times(x *panels[int32]) [][]float64 {
 type integerProjection struct {
 	*projection
 	t        *training
-	origin   []int16
 	inverse  *roundedRows // of L
 	outputs  *roundedRows // weights
 	ofCenter [][]float64  // products of each center minus the origin with the weights
-	memory   *panels[int32]
 }
 
 func newIntegerProjection(t *training, p *projection) *integerProjection {
-	q := &integerProjection{projection: p, t: t, origin: make([]int16, t.dim)}
-	origin := t.origin()
-	setFeatures(q.origin, origin)
+	q, origin := &integerProjection{projection: p, t: t}, t.origin()
 	q.outputs = roundRows(p.weights, t.dim)
 	centers := newTable(len(p.centers), t.dim)
 	for k, c := range p.centers {
@@ -203,10 +217,8 @@ func (p *panels[T]) columns() lower {
 	return l
 }
 
-func (q *integerProjection) project(bursts, examples []int) ([][]float64, func(first, n int) lower) {
+func (q *integerProjection) project(bursts, examples []int, x *panels[int32]) ([][]float64, func(first, n int) lower) {
 	t := q.t
-	q.memory = t.pairsFrom(q.origin, examples, q.memory)
-	x := q.memory.first(len(examples))
 	outputs := q.outputs.times(x)
 	together := make([][]float64, len(examples)) // L⁻¹·x of examples that are left out with others
 	k := 0
@@ -240,7 +252,9 @@ func (q *integerProjection) project(bursts, examples []int) ([][]float64, func(f
 // pairsFrom returns panels whose first vectors are the features of examples minus the origin, limited to
 // 16 bits. Only a feature farther than 1 from the origin is limited, which is rare with many dimensions.
 // pairsFrom uses memory again if that is large enough.
-func (t *training) pairsFrom(origin []int16, examples []int, memory *panels[int32]) *panels[int32] {
+func (t *training) pairsFrom(examples []int, memory *panels[int32]) *panels[int32] {
+	origin := make([]int16, t.dim)
+	setFeatures(origin, t.origin())
 	if memory == nil || memory.count < len(examples) {
 		memory = newPanels[int32](len(examples), (t.dim+1)/2)
 	}
@@ -268,7 +282,7 @@ func (u *roundedRows) squares(x *panels[int32], together [][]float64) []float64 
 			for g := first; g < min(first+some, len(x.groups)); g++ {
 				x.fill(tile, rows, x.groups[g], n)
 				for r, step := range steps {
-					addSquares(lengths[g*w:][:w], tile[r*w:][:w], step)
+					addSquares(step, tile[r*w:][:w], lengths[g*w:][:w])
 				}
 				for c, y := range together[g*w : min((g+1)*w, x.count)] {
 					if y != nil {
@@ -281,13 +295,4 @@ func (u *roundedRows) squares(x *panels[int32], together [][]float64) []float64 
 		}
 	}
 	return lengths[:x.count]
-}
-
-// addSquares adds the squares of step·v to sums.
-func addSquares(sums []float64, v []int32, step float64) {
-	sums = sums[:len(v)]
-	for i, v := range v {
-		y := float64(v) * step
-		sums[i] += float64(y * y)
-	}
 }

@@ -95,7 +95,7 @@ func (t *training) newFold(lambda float64, out []bool) (*fold, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, scale := s.layer(), rest.calibrate(Ridge, s.leftOut, rest.estimate(s.leftOut).Total).scale
+	l, scale := s.layer(), rest.calibrate(Ridge, s.leftOut, countRows(s.leftOut)).scale
 	start, rows := newTable(len(t.class), len(t.labels)), t.rows()
 	for c, w := range l.weights {
 		for i := range w {

@@ -43,8 +43,9 @@ type training struct {
 	products   lower // Σ x·xᵀ over all examples; nil if it is not known yet
 	scatter    lower // set by withinScatter
 	layers     map[Method]*calibratedLayer
-	lastFactor int         // number of the factor that calibrate found last
-	candidates []Candidate // the recipes that Auto compared
+	lastFactor int              // number of the factor that calibrate found last
+	candidates []Candidate      // the recipes that Auto compared
+	packed     []*panels[int32] // batches of eachBatch
 }
 
 // newTraining prepares examples sorted by label. The features are the unit embeddings or, if

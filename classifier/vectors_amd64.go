@@ -63,6 +63,22 @@ func addFeaturesBlocks(f float64, x []int16, y []float64) int {
 	return n
 }
 
+func addScaledBlocks(f float64, x []int32, y []float64) int {
+	n := blocks(len(x), 8)
+	if n > 0 {
+		addScaledAVX512(f, x[:n], y[:n])
+	}
+	return n
+}
+
+func addSquaresBlocks(f float64, x []int32, y []float64) int {
+	n := blocks(len(x), 8)
+	if n > 0 {
+		addSquaresAVX512(f, x[:n], y[:n])
+	}
+	return n
+}
+
 //go:noescape
 func dotAVX512(a, b []float64) float64
 
@@ -80,3 +96,9 @@ func roundAVX512(x []int16, v []float64)
 
 //go:noescape
 func addFeaturesAVX512(f float64, x []int16, y []float64)
+
+//go:noescape
+func addScaledAVX512(f float64, x []int32, y []float64)
+
+//go:noescape
+func addSquaresAVX512(f float64, x []int32, y []float64)

@@ -159,3 +159,50 @@ loop:
 done:
 	VZEROUPPER
 	RET
+
+// func addScaledAVX512(f float64, x []int32, y []float64)
+TEXT ·addScaledAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSD f+0(FP), Z0
+	MOVQ x_base+8(FP), SI
+	MOVQ x_len+16(FP), CX
+	MOVQ y_base+32(FP), DI
+	SHRQ $3, CX
+	JZ   done
+
+loop:
+	VCVTDQ2PD (SI), Z1
+	VMULPD    Z0, Z1, Z1
+	VADDPD    (DI), Z1, Z1
+	VMOVUPD   Z1, (DI)
+	ADDQ      $32, SI
+	ADDQ      $64, DI
+	DECQ      CX
+	JNZ       loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func addSquaresAVX512(f float64, x []int32, y []float64)
+TEXT ·addSquaresAVX512(SB), NOSPLIT, $0-56
+	VBROADCASTSD f+0(FP), Z0
+	MOVQ x_base+8(FP), SI
+	MOVQ x_len+16(FP), CX
+	MOVQ y_base+32(FP), DI
+	SHRQ $3, CX
+	JZ   done
+
+loop:
+	VCVTDQ2PD (SI), Z1
+	VMULPD    Z0, Z1, Z1
+	VMULPD    Z1, Z1, Z1
+	VADDPD    (DI), Z1, Z1
+	VMOVUPD   Z1, (DI)
+	ADDQ      $32, SI
+	ADDQ      $64, DI
+	DECQ      CX
+	JNZ       loop
+
+done:
+	VZEROUPPER
+	RET

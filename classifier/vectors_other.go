@@ -15,3 +15,7 @@ func rootsBlocks(dst, v []float64) int { return 0 }
 func roundBlocks(x []int16, v []float64) int { return 0 }
 
 func addFeaturesBlocks(f float64, x []int16, y []float64) int { return 0 }
+
+func addScaledBlocks(f float64, x []int32, y []float64) int { return 0 }
+
+func addSquaresBlocks(f float64, x []int32, y []float64) int { return 0 }

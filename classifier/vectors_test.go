@@ -44,6 +44,12 @@ func TestVectors(t *testing.T) {
 		rounded, sums := make([]int16, n), append([]float64(nil), y...)
 		setFeatures(rounded, x)
 		addFeatures(-1, rounded, sums)
+		integers, scaled, squared := make([]int32, n), append([]float64(nil), y...), append([]float64(nil), y...)
+		for i := range integers {
+			integers[i] = int32(r.Uint32())
+		}
+		addScaled(-1.7, integers, scaled)
+		addSquares(-1.7, integers, squared)
 		for i, v := range x {
 			check("axpy", added[i], y[i]+float64(-1.7*v), i)
 			if norm > 0 {
@@ -55,6 +61,9 @@ func TestVectors(t *testing.T) {
 			if got, want := rounded[i], int16(min(math.RoundToEven(v*0x1p15), math.MaxInt16)); got != want {
 				t.Fatalf("setFeatures of %d values: got %d at %d, want %d", n, got, i, want)
 			}
+			product := float64(integers[i]) * -1.7
+			check("addScaled", scaled[i], y[i]+product, i)
+			check("addSquares", squared[i], y[i]+float64(product*product), i)
 			check("addFeatures", sums[i], y[i]-float64(rounded[i])*0x1p-15, i)
 		}
 	}
