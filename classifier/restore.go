@@ -12,7 +12,8 @@ import (
 // another recipe would result from the same examples.
 const sumsFormat = 3
 
-// encodedSums is the content of the encoding of a Memory.
+// encodedSums is the first part of the encoding of a Memory. The lower triangle of featureMemory.products
+// follows by rows, as little-endian float64.
 type encodedSums struct {
 	Format, Dim int
 	Sqrt        bool
@@ -24,7 +25,6 @@ type encodedSums struct {
 	Choice      *encodedChoice       // nil if Auto did not choose the recipe on a sample
 	Margins     map[string]margin    // of each class, as in knownGroups
 	Sums        map[string][]float64 // of the features of each class
-	Products    []byte               // lower triangle by rows, as little-endian float64
 }
 
 // encodedChoice is the content of a choice.
@@ -49,23 +49,28 @@ func (m *Memory) MarshalBinary() ([]byte, error) {
 	if c := m.choice; c != nil {
 		e.Choice = &encodedChoice{c.sqrt, c.recipe, c.candidates, c.lastFactor}
 	}
+	var first bytes.Buffer
+	err := gob.NewEncoder(&first).Encode(e)
+	b := append(make([]byte, 0, first.Len()+productBytes(e.Dim)), first.Bytes()...)
 	for _, row := range m.used.products {
-		e.Products, _ = binary.Append(e.Products, binary.LittleEndian, row) // it never fails for numbers
+		b, _ = binary.Append(b, binary.LittleEndian, row) // it never fails for numbers
 	}
-	var b bytes.Buffer
-	err := gob.NewEncoder(&b).Encode(e)
-	return b.Bytes(), err
+	return b, err
 }
+
+// productBytes returns the number of bytes of the products in the encoding of a Memory.
+func productBytes(dim int) int { return 4 * dim * (dim + 1) }
 
 // Restore makes m remember the call of Fit with examples after which MarshalBinary returned b. It is
 // faster than Fit. If it fails, m remembers nothing.
 func (m *Memory) Restore(examples []Example, b []byte) error {
 	m.forget()
 	var e encodedSums
-	if err := gob.NewDecoder(bytes.NewReader(b)).Decode(&e); err != nil {
+	r := bytes.NewReader(b)
+	if err := gob.NewDecoder(r).Decode(&e); err != nil {
 		return fmt.Errorf("restore sums: %w: %w", ErrShape, err)
 	}
-	if err := e.check(examples); err != nil {
+	if err := e.check(examples, r.Len()); err != nil {
 		return err
 	}
 	m.restart(e.Dim)
@@ -75,9 +80,10 @@ func (m *Memory) Restore(examples []Example, b []byte) error {
 		f = &m.roots
 	}
 	f.sums, f.products = e.Sums, newLower(e.Dim)
+	b = b[len(b)-r.Len():]
 	for _, row := range f.products {
-		n, _ := binary.Decode(e.Products, binary.LittleEndian, row)
-		e.Products = e.Products[n:]
+		n, _ := binary.Decode(b, binary.LittleEndian, row)
+		b = b[n:]
 	}
 	maps.Copy(m.margins, e.Margins)
 	sorted, all, rows := pick(examples, e.Order), make([]remembered, len(examples)), make([]featureRow, len(examples))
@@ -99,11 +105,11 @@ func (m *Memory) Restore(examples []Example, b []byte) error {
 	return nil
 }
 
-// check returns an error unless e can be the sums of examples.
-func (e *encodedSums) check(examples []Example) error {
+// check returns an error unless e can be the sums of examples, with products of that many bytes.
+func (e *encodedSums) check(examples []Example, products int) error {
 	n := len(examples)
 	fits := e.Format == sumsFormat && canRemember(examples, Auto) && len(examples[0].Unit) == e.Dim &&
-		len(e.Order) == n && len(e.Bursts) == n && len(e.Hashes) == n && len(e.Squares) == n && len(e.Total) == e.Dim && len(e.Products) == 4*e.Dim*(e.Dim+1)
+		len(e.Order) == n && len(e.Bursts) == n && len(e.Hashes) == n && len(e.Squares) == n && len(e.Total) == e.Dim && products == productBytes(e.Dim)
 	once := make([]bool, n)
 	for k := 0; fits && k < n; k++ {
 		i := e.Order[k]

@@ -41,8 +41,12 @@ const (
 func (s *State) Encode(limit int) ([]byte, error) {
 	start, raw := len(stateMagic)+4, sha256.Size
 	s.withRaw(func(e *Example, _ int) { raw += len(e.Raw) })
-	const typical = 300 // bytes of JSON for an example
-	b := append(make([]byte, 0, start+typical*len(s.Examples)+raw), stateMagic...)
+	text := 0
+	for _, list := range s.lists() {
+		const typical = 300 // bytes of JSON for an example
+		text += typical * len(*list)
+	}
+	b := append(make([]byte, 0, start+text+raw), stateMagic...)
 	b, err := appendJSON(append(b, 0, 0, 0, 0), s)
 	if err != nil {
 		return nil, fmt.Errorf("encode the workspace's state: %w", err)

@@ -29,14 +29,20 @@ func (s Store) ReadSums(state Digest) []byte {
 
 // WriteSums writes SumsFile. It does not sync it, because ReadSums notices damage.
 func (s Store) WriteSums(state Digest, content []byte) error {
-	b := append([]byte(sumsMagic), state[:]...)
-	b = append(b, content...)
-	sum := sha256.Sum256(b)
+	h := sha256.New()
 	f, err := os.CreateTemp(s.Dir, temporaryPrefix(SumsFile)+"*"+TemporarySuffix)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append(b, sum[:]...))
+	for _, part := range [][]byte{[]byte(sumsMagic), state[:], content} {
+		h.Write(part)
+		if err == nil {
+			_, err = f.Write(part)
+		}
+	}
+	if err == nil {
+		_, err = f.Write(h.Sum(nil))
+	}
 	if e := f.Chmod(0o644); err == nil && !unsupported(e) {
 		err = e
 	}
