@@ -253,12 +253,16 @@ type Photo struct {
 // Classes returns the classes and their photos, sorted by label.
 func (w *Workspace) Classes() []Class {
 	var classes []Class
-	for _, e := range w.state.Positives() {
-		if n := len(classes); n == 0 || classes[n-1].Label != e.Label {
-			classes = append(classes, Class{Label: e.Label})
+	for rest := w.state.Positives(); len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].Label == rest[0].Label {
+			n++
 		}
-		c := &classes[len(classes)-1]
-		c.Photos = append(c.Photos, photoOf(e))
+		c := Class{Label: rest[0].Label, Photos: make([]Photo, n)}
+		for i := range c.Photos {
+			c.Photos[i] = photoOf(&rest[i])
+		}
+		classes, rest = append(classes, c), rest[n:]
 	}
 	return classes
 }
@@ -266,16 +270,18 @@ func (w *Workspace) Classes() []Class {
 // Negatives returns the photos that belong to no class.
 func (w *Workspace) Negatives() []Photo {
 	var photos []Photo
-	for _, e := range w.state.Negatives() {
-		photos = append(photos, photoOf(e))
+	negatives := w.state.Negatives()
+	for i := range negatives {
+		photos = append(photos, photoOf(&negatives[i]))
 	}
 	return photos
 }
 
-func photoOf(e store.Example) Photo {
-	p := Photo{Path: e.Path, SHA256: e.Photo.String(), File: e.File().String(), Source: e.Source, Taken: e.Taken, Time: e.Time}
-	if e.Box != (dataset.Box{}) {
-		p.Box = &e.Box
+func photoOf(e *store.Example) Photo {
+	p := Photo{Path: e.Path, SHA256: e.Photo.String(), Source: e.Source, Taken: e.Taken, Time: e.Time}
+	p.File = p.SHA256
+	if box := e.Box; box != (dataset.Box{}) {
+		p.Box, p.File = &box, e.File().String()
 	}
 	return p
 }

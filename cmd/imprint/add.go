@@ -117,7 +117,7 @@ func add(c *cli.Context) error {
 		}
 		return err
 	}
-	warnOfTypos(c, before, ws.Classes())
+	warnOfTypos(c, before, added.Classes)
 	warnOfDepth(c, photos)
 	warnOfQuantization(c, ws)
 	if d := text(c, "device"); d != "" && d != "auto" && added.Devices["cpu"] > 0 && ws.Settings().Layout == classifier.TPU {
@@ -209,17 +209,20 @@ func noneAdded(err error, skipped []imprint.Skipped) error {
 }
 
 // warnOfTypos warns about new classes whose names may be misspelled.
-func warnOfTypos(c *cli.Context, before, now []imprint.Class) {
-	known := func(label string) bool {
-		return slices.ContainsFunc(before, func(class imprint.Class) bool { return class.Label == label })
+func warnOfTypos(c *cli.Context, before []imprint.Class, added map[string]int) {
+	known, all := make(map[string]bool), make(map[string]int)
+	maps.Copy(all, added)
+	for _, class := range before {
+		known[class.Label], all[class.Label] = true, 0
 	}
-	for _, class := range now {
-		if known(class.Label) {
+	labels := slices.Sorted(maps.Keys(all))
+	for _, label := range labels {
+		if known[label] {
 			continue
 		}
-		for _, other := range now {
-			if other.Label != class.Label && typo(class.Label, other.Label) {
-				warn(c, "%q is a new class; did you mean %q? imprint undo removes it", class.Label, other.Label)
+		for _, other := range labels {
+			if other != label && typo(label, other) {
+				warn(c, "%q is a new class; did you mean %q? imprint undo removes it", label, other)
 				break
 			}
 		}
