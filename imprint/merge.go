@@ -73,6 +73,7 @@ func countNew(c store.Change, m *fleet.Merged) {
 // A source is a workspace that is merged into another.
 type source struct {
 	dir   string
+	shown string       // what errors call it
 	state *store.State // without examples and history, after they were gathered
 }
 
@@ -96,7 +97,7 @@ func openTarget(dir string, sources []source, o Options) (*Workspace, error) {
 		err = w.takeSettings(sources)
 	}
 	if err == nil {
-		err = source{dir, w.state}.sameKind(sources[0])
+		err = source{dir, dir, w.state}.sameKind(sources[0])
 	}
 	if err != nil {
 		w.Close()
@@ -121,13 +122,13 @@ func (s source) sameKind(other source) error {
 	mine, its := s.state.Settings.Resize, other.state.Settings.Resize
 	switch {
 	case a.SHA256 != b.SHA256:
-		return fmt.Errorf("%w: %s has %s, %s has %s", ErrOtherBackbone, other.dir, b.Name, s.dir, a.Name)
+		return fmt.Errorf("%w: %s has %s, %s has %s", ErrOtherBackbone, other.shown, b.Name, s.shown, a.Name)
 	case !a.Same(b):
-		return fmt.Errorf("%w tensor: %s has tensor %d of %s, %s has tensor %d", ErrOtherBackbone, other.dir, b.Embedding, b.Name, s.dir, a.Embedding)
+		return fmt.Errorf("%w tensor: %s has tensor %d of %s, %s has tensor %d", ErrOtherBackbone, other.shown, b.Embedding, b.Name, s.shown, a.Embedding)
 	case mine != its:
-		return fmt.Errorf("%w: %s has %s, %s has %s", ErrOtherResize, other.dir, its, s.dir, mine)
+		return fmt.Errorf("%w: %s has %s, %s has %s", ErrOtherResize, other.shown, its, s.shown, mine)
 	case !s.state.Settings.Detector.Same(other.state.Settings.Detector):
-		return fmt.Errorf("%w: %s has %s, %s has %s", ErrOtherDetector, other.dir, other.state.Settings.Detector, s.dir, s.state.Settings.Detector)
+		return fmt.Errorf("%w: %s has %s, %s has %s", ErrOtherDetector, other.shown, other.state.Settings.Detector, s.shown, s.state.Settings.Detector)
 	}
 	return nil
 }
@@ -166,7 +167,7 @@ func (w *Workspace) takeSettings(sources []source) error {
 		if n == 0 {
 			taken = settings
 		} else if !settings.Same(taken) { // the names of models may differ
-			return fmt.Errorf("%w: %s has %v, %s has %v", ErrOtherSettings, sources[0].dir, taken, s.dir, settings)
+			return fmt.Errorf("%w: %s has %v, %s has %v", ErrOtherSettings, sources[0].shown, taken, s.shown, settings)
 		}
 	}
 	from := &Workspace{store: store.Store{Dir: sources[0].dir}, options: w.options, pair: w.pair}

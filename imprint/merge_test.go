@@ -302,6 +302,14 @@ func TestMergeErrors(t *testing.T) {
 			t.Errorf("got error %q, want both labels and the number of other conflicts", s)
 		}
 	})
+	t.Run("servers are named", func(t *testing.T) {
+		sources := []fleet.Source{{Dir: one, Name: "http://car1:8230"}, {Dir: other, Name: "http://car2:8230"}}
+		_, _, err := Merge(t.Context(), filepath.Join(t.TempDir(), "ws"), sources, Options{})
+		wantError(t, err, ErrOtherBackbone)
+		if s := err.Error(); !strings.Contains(s, "http://car1:8230 has ") || !strings.Contains(s, "http://car2:8230 has ") {
+			t.Errorf("got error %q, want the names of the servers", s)
+		}
+	})
 	t.Run("cancelled", func(t *testing.T) {
 		lock, err := (store.Store{Dir: one}).Lock(t.Context(), 0)
 		if err != nil {

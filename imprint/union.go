@@ -53,7 +53,7 @@ func gather(ctx context.Context, target string, others []fleet.Source, merged *f
 			from.Name = "" // what is merged into itself was added here
 		}
 		u.shown[from.Name] = shown
-		u.sources = append(u.sources, source{from.Dir, s})
+		u.sources = append(u.sources, source{from.Dir, shown, s})
 		if err := u.sources[0].sameKind(u.sources[len(u.sources)-1]); err != nil {
 			return nil, err
 		}
