@@ -14,6 +14,7 @@ import (
 
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
+	"github.com/imprintkit/imprint/imprint/evaluate"
 	"github.com/imprintkit/imprint/imprint/outcome"
 	"github.com/imprintkit/imprint/imprint/serve"
 )
@@ -51,7 +52,7 @@ func retrain(c *cli.Context) error {
 	if c.IsSet("socket") && !c.Bool("reload") {
 		return usagef("--socket needs --reload")
 	}
-	to, moved, err := otherModels(c)
+	to, moved, chosen, err := otherModels(c)
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func retrain(c *cli.Context) error {
 			},
 			object: func(outcome.Workspace) any {
 				o := outcome.RetrainedIn(ws, took)
-				o.Dropped = dropped
+				o.Dropped, o.Chosen = dropped, chosen
 				return o
 			},
 		}, err
@@ -92,28 +93,28 @@ func retrain(c *cli.Context) error {
 }
 
 // otherModels returns the backbone that --backbone names if it is not the workspace's, the detector that
-// --detector names, and photos that may have moved. It then clears both flags, so that the workspace
-// opens with its own.
-func otherModels(c *cli.Context) (to imprint.Options, moved []dataset.Item, err error) {
+// --detector names, photos that may have moved, and the comparison if --backbone is auto. It then
+// clears both flags, so that the workspace opens with its own.
+func otherModels(c *cli.Context) (to imprint.Options, moved []dataset.Item, chosen *evaluate.BackboneChoice, err error) {
 	given := text(c, "backbone") != "" || c.IsSet("detector")
 	if c.NArg() > 0 && given {
 		if err := mustExist(c.Args().Slice()...); err != nil {
-			return to, nil, err
+			return to, nil, nil, err
 		}
 		if moved, _, err = dataset.WalkContext(c.Context, c.Args().Slice(), "?"); err != nil { // the workspace knows the labels
-			return to, nil, err
+			return to, nil, nil, err
 		}
 	}
-	if err := chooseAgain(c, moved); err != nil {
-		return to, nil, err
+	if chosen, err = chooseAgain(c, moved); err != nil {
+		return to, nil, nil, err
 	}
 	dir, o, err := workspaceOptions(c)
 	if err != nil {
-		return to, nil, err
+		return to, nil, nil, err
 	}
 	if to.Detector = o.Detector; to.Detector != nil {
 		if err := c.Set("detector", ""); err != nil {
-			return to, nil, err
+			return to, nil, nil, err
 		}
 		o.Detector = nil
 	}
@@ -124,7 +125,7 @@ func otherModels(c *cli.Context) (to imprint.Options, moved []dataset.Item, err 
 		case errors.Is(err, imprint.ErrOtherBackbone):
 			to.Backbone, to.Embedding = o.Backbone, o.Embedding
 			if err := errors.Join(setText(c, "backbone", ""), setText(c, "embedding", "")); err != nil {
-				return to, nil, err
+				return to, nil, nil, err
 			}
 		case err == nil:
 			ws.Close()
@@ -132,10 +133,10 @@ func otherModels(c *cli.Context) (to imprint.Options, moved []dataset.Item, err 
 	}
 	if to.Backbone == "" {
 		if !given && (c.Bool("drop-missing") || c.NArg() > 0) {
-			return to, nil, usagef("photos are read only for another backbone or detector: name one with --backbone or --detector")
+			return to, nil, nil, usagef("photos are read only for another backbone or detector: name one with --backbone or --detector")
 		}
 	}
-	return to, moved, nil
+	return to, moved, chosen, nil
 }
 
 // pathsNow returns the paths of the photos in moved, and of the copies that a server keeps in the
@@ -155,14 +156,14 @@ func pathsNow(dir string, moved []dataset.Item) map[string]string {
 	return now
 }
 
-// chooseAgain chooses a backbone by the workspace's photos if --backbone is auto.
-func chooseAgain(c *cli.Context, moved []dataset.Item) error {
+// chooseAgain chooses a backbone by the workspace's photos if --backbone is auto. Otherwise it returns nil.
+func chooseAgain(c *cli.Context, moved []dataset.Item) (*evaluate.BackboneChoice, error) {
 	if text(c, "backbone") != autoBackbone {
-		return nil
+		return nil, nil
 	}
 	ws, err := imprint.Open(workspace(c), imprint.Options{Existing: true})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer ws.Close()
 	var photos []dataset.Item
@@ -173,10 +174,9 @@ func chooseAgain(c *cli.Context, moved []dataset.Item) error {
 		}
 	}
 	if len(photos) == 0 {
-		return fmt.Errorf("choose a backbone: %w", imprint.ErrNoClasses)
+		return nil, fmt.Errorf("choose a backbone: %w", imprint.ErrNoClasses)
 	}
-	_, err = chooseBackbone(c, photos, ws.Settings().Resize)
-	return err
+	return chooseBackbone(c, photos, ws.Settings().Resize)
 }
 
 // maxNamedMissing is the largest number of missing photos that are named one by one without --verbose.

@@ -97,14 +97,15 @@ type Retrained struct {
 	Head Head    `json:"head"`
 	MS   float64 `json:"ms"`
 	Workspace
-	Written  *imprint.Written  `json:"written,omitempty"`
-	Backbone string            `json:"backbone"`
-	Dropped  []imprint.Skipped `json:"dropped,omitempty"`
+	Written  *imprint.Written         `json:"written,omitempty"`
+	Backbone string                   `json:"backbone"`
+	Dropped  []imprint.Skipped        `json:"dropped,omitempty"`
+	Chosen   *evaluate.BackboneChoice `json:"backbone_choice,omitempty"`
 }
 
-// RetrainedIn describes ws after training in the given time. Its field Dropped is nil.
+// RetrainedIn describes ws after training in the given time. Its fields Dropped and Chosen are nil.
 func RetrainedIn(ws *imprint.Workspace, took time.Duration) Retrained {
-	return Retrained{HeadOf(ws), Milliseconds(took), After(ws), ws.Written(), ws.Backbone().Name, nil}
+	return Retrained{HeadOf(ws), Milliseconds(took), After(ws), ws.Written(), ws.Backbone().Name, nil, nil}
 }
 
 // Exported describes a model that was written to a file.
