@@ -142,7 +142,7 @@ func (t *training) calibrationError(leftOut [][]float64, scale float64) float64 
 		best, sum := ArgMax(row), 0.0
 		for _, v := range row {
 			// Terms below e^−40 hardly change the sum.
-			if d := (v - row[best]) * scale; d > -40 {
+			if d := float64((v - row[best]) * scale); d > -40 {
 				sum += exp(d)
 			}
 		}

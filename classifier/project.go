@@ -174,7 +174,7 @@ func (r *roundedRows) times(x *panels[int32]) [][]float64 {
 		for k, row := range table[i:min(i+tileRows, len(table))] {
 			row = row[j:][:len(steps)]
 			for c, v := range tile[k*x.width:][:len(steps)] {
-				row[c] = float64(v) * steps[c]
+				row[c] = float64(float64(v) * steps[c])
 			}
 		}
 	})
@@ -287,7 +287,7 @@ func (u *roundedRows) squares(x *panels[int32], together [][]float64) []float64 
 				for c, y := range together[g*w : min((g+1)*w, x.count)] {
 					if y != nil {
 						for r, step := range steps {
-							y[i+r] = float64(tile[r*w+c]) * step
+							y[i+r] = float64(float64(tile[r*w+c]) * step)
 						}
 					}
 				}

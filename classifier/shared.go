@@ -59,7 +59,7 @@ func (f *ldaFit) ridgeFit() (*ridgeFit, error) {
 	for c, n := range f.count {
 		roots[c] = math.Sqrt(float64(n))
 		for j := range c + 1 {
-			k[c][j] = float64(roots[c]*roots[j]) * between[c][j]
+			k[c][j] = float64(float64(roots[c]*roots[j]) * between[c][j])
 		}
 		k[c][c]++
 	}
@@ -76,7 +76,7 @@ func (f *ldaFit) ridgeFit() (*ridgeFit, error) {
 		for _, row := range factors {
 			var sum float64
 			for j := range row {
-				row[j] *= roots[j] / f.s
+				row[j] = float64(row[j] * (roots[j] / f.s))
 				sum += row[j]
 			}
 			axpy(-sum, r.prior, row)
@@ -102,7 +102,7 @@ func (f *ldaFit) leaveOutOfRidge(r *ridgeFit, factor *factor[float64], roots []f
 			own[i] = row[c] + between[c][c]/2
 			axpy(1, between[c], row)
 			for j := range row {
-				row[j] *= roots[j]
+				row[j] = float64(row[j] * roots[j])
 			}
 			right[i] = row
 			copy(r.residual[i], row)
