@@ -4,6 +4,36 @@
 
 // The routines process whole blocks of 8 or 16 values and produce the same bits as vectors.go.
 
+// ADD512 adds elements of x, multiplied by f and raised to a power, to y.
+#define ADD512(LOAD, size, POWER) \
+	VBROADCASTSD f+0(FP), Z0    \
+	MOVQ x_base+8(FP), SI       \
+	MOVQ x_len+16(FP), CX       \
+	MOVQ y_base+32(FP), DI      \
+	SHRQ $3, CX                 \
+	JZ   done                   \
+loop:                               \
+	LOAD                        \
+	VMULPD  Z0, Z1, Z1          \
+	POWER                       \
+	VADDPD  (DI), Z1, Z1        \
+	VMOVUPD Z1, (DI)            \
+	ADDQ    $(8*size), SI       \
+	ADDQ    $64, DI             \
+	DECQ    CX                  \
+	JNZ     loop                \
+done:                               \
+	VZEROUPPER                  \
+	RET
+
+#define LOAD16 \
+	VPMOVSXWD (SI), Y1 \
+	VCVTDQ2PD Y1, Z1
+
+#define LOAD32 VCVTDQ2PD (SI), Z1
+#define FIRST
+#define SECOND VMULPD Z1, Z1, Z1
+
 // func dotAVX512(a, b []float64) float64
 TEXT ·dotAVX512(SB), NOSPLIT, $0-56
 	MOVQ a_base+0(FP), SI
@@ -138,71 +168,12 @@ done:
 
 // func addFeaturesAVX512(f float64, x []int16, y []float64)
 TEXT ·addFeaturesAVX512(SB), NOSPLIT, $0-56
-	VBROADCASTSD f+0(FP), Z0
-	MOVQ x_base+8(FP), SI
-	MOVQ x_len+16(FP), CX
-	MOVQ y_base+32(FP), DI
-	SHRQ $3, CX
-	JZ   done
-
-loop:
-	VPMOVSXWD (SI), Y1
-	VCVTDQ2PD Y1, Z1
-	VMULPD    Z0, Z1, Z1
-	VADDPD    (DI), Z1, Z1
-	VMOVUPD   Z1, (DI)
-	ADDQ      $16, SI
-	ADDQ      $64, DI
-	DECQ      CX
-	JNZ       loop
-
-done:
-	VZEROUPPER
-	RET
+	ADD512(LOAD16, 2, FIRST)
 
 // func addScaledAVX512(f float64, x []int32, y []float64)
 TEXT ·addScaledAVX512(SB), NOSPLIT, $0-56
-	VBROADCASTSD f+0(FP), Z0
-	MOVQ x_base+8(FP), SI
-	MOVQ x_len+16(FP), CX
-	MOVQ y_base+32(FP), DI
-	SHRQ $3, CX
-	JZ   done
-
-loop:
-	VCVTDQ2PD (SI), Z1
-	VMULPD    Z0, Z1, Z1
-	VADDPD    (DI), Z1, Z1
-	VMOVUPD   Z1, (DI)
-	ADDQ      $32, SI
-	ADDQ      $64, DI
-	DECQ      CX
-	JNZ       loop
-
-done:
-	VZEROUPPER
-	RET
+	ADD512(LOAD32, 4, FIRST)
 
 // func addSquaresAVX512(f float64, x []int32, y []float64)
 TEXT ·addSquaresAVX512(SB), NOSPLIT, $0-56
-	VBROADCASTSD f+0(FP), Z0
-	MOVQ x_base+8(FP), SI
-	MOVQ x_len+16(FP), CX
-	MOVQ y_base+32(FP), DI
-	SHRQ $3, CX
-	JZ   done
-
-loop:
-	VCVTDQ2PD (SI), Z1
-	VMULPD    Z0, Z1, Z1
-	VMULPD    Z1, Z1, Z1
-	VADDPD    (DI), Z1, Z1
-	VMOVUPD   Z1, (DI)
-	ADDQ      $32, SI
-	ADDQ      $64, DI
-	DECQ      CX
-	JNZ       loop
-
-done:
-	VZEROUPPER
-	RET
+	ADD512(LOAD32, 4, SECOND)
