@@ -51,7 +51,7 @@ type worker struct {
 	args    kernels.Args
 	_       [64]byte
 	waiter  waiter
-	_       [64]byte
+	_       [80]byte // makes the size a multiple of 64 on 64-bit processors
 }
 
 func newWorkerPool(threads, scratch int) *workerPool {

@@ -2394,11 +2394,11 @@ TEXT ·wideUnsigned(SB), NOSPLIT, $0-32
 	MOVQ       8(CX), DI
 	MOVQ       16(CX), CX
 	MOVQ       8(DX), R8
-	MOVQ       32(DX), R9
-	MOVQ       40(DX), R10
-	MOVQ       (DX), R11
-	LEAQ       (R11)(R8*1), R12
-	LEAQ       (R12)(R8*1), R8
+	MOVQ       (DX), R9
+	LEAQ       (R9)(R8*1), R10
+	LEAQ       (R10)(R8*1), R8
+	MOVQ       32(DX), R11
+	MOVQ       40(DX), R12
 	KMOVQ      80(DX), K1
 	KMOVQ      72(DX), K2
 	VMOVDQU32  2688(BX), Z0
@@ -2414,11 +2414,11 @@ TEXT ·wideUnsigned(SB), NOSPLIT, $0-32
 	VMOVDQU32  3200(BX), Z20
 	KMOVQ      48(DX), K3
 	VMOVDQU8   2944(BX), Z4
-	VMOVDQU8   (SI)(R11*1), K3, Z4
+	VMOVDQU8   (SI)(R9*1), K3, Z4
 	VMOVDQU8   2944(BX), Z6
-	VMOVDQU8   (DI)(R11*1), K3, Z6
+	VMOVDQU8   (DI)(R9*1), K3, Z6
 	VMOVDQU8   2944(BX), Z2
-	VMOVDQU8   (CX)(R11*1), K3, Z2
+	VMOVDQU8   (CX)(R9*1), K3, Z2
 	VPUNPCKLBW Z6, Z4, Z8
 	VPUNPCKHBW Z6, Z4, Z4
 	VPUNPCKLBW Z2, Z2, Z10
@@ -2429,11 +2429,11 @@ TEXT ·wideUnsigned(SB), NOSPLIT, $0-32
 	VPUNPCKHWD Z6, Z4, Z19
 
 second:
-	CMPQ       R9, $0x01
+	CMPQ       R11, $0x01
 	JE         middle
-	VMOVDQU8   (SI)(R12*1), Z6
-	VMOVDQU8   (DI)(R12*1), Z12
-	VMOVDQU8   (CX)(R12*1), Z4
+	VMOVDQU8   (SI)(R10*1), Z6
+	VMOVDQU8   (DI)(R10*1), Z12
+	VMOVDQU8   (CX)(R10*1), Z4
 	VPUNPCKLBW Z12, Z6, Z10
 	VPUNPCKHBW Z12, Z6, Z6
 	VPUNPCKLBW Z4, Z4, Z16
@@ -2511,12 +2511,12 @@ store:
 compressed:
 	VMOVDQU8  Z23, K1, (AX)
 	ADDQ      24(DX), AX
-	ADDQ      16(DX), R11
-	ADDQ      16(DX), R12
+	ADDQ      16(DX), R9
+	ADDQ      16(DX), R10
 	ADDQ      16(DX), R8
-	DECQ      R9
+	DECQ      R11
 	JZ        done
-	CMPQ      R10, $0x01
+	CMPQ      R12, $0x01
 	JL        first
 	JE        keep
 	VMOVDQA64 Z4, Z2
@@ -2527,7 +2527,7 @@ compressed:
 	VMOVDQA64 Z12, Z10
 	VMOVDQA64 Z17, Z16
 	VMOVDQA64 Z22, Z21
-	CMPQ      R9, $0x01
+	CMPQ      R11, $0x01
 	JNE       third
 	JMP       last
 
@@ -2539,9 +2539,9 @@ keep:
 	JMP       second
 
 first:
-	VMOVDQU8   (SI)(R11*1), Z4
-	VMOVDQU8   (DI)(R11*1), Z6
-	VMOVDQU8   (CX)(R11*1), Z2
+	VMOVDQU8   (SI)(R9*1), Z4
+	VMOVDQU8   (DI)(R9*1), Z6
+	VMOVDQU8   (CX)(R9*1), Z2
 	VPUNPCKLBW Z6, Z4, Z8
 	VPUNPCKHBW Z6, Z4, Z4
 	VPUNPCKLBW Z2, Z2, Z10
@@ -2555,11 +2555,11 @@ first:
 middle:
 	KMOVQ      56(DX), K3
 	VMOVDQU8   2944(BX), Z6
-	VMOVDQU8   (SI)(R12*1), K3, Z6
+	VMOVDQU8   (SI)(R10*1), K3, Z6
 	VMOVDQU8   2944(BX), Z12
-	VMOVDQU8   (DI)(R12*1), K3, Z12
+	VMOVDQU8   (DI)(R10*1), K3, Z12
 	VMOVDQU8   2944(BX), Z4
-	VMOVDQU8   (CX)(R12*1), K3, Z4
+	VMOVDQU8   (CX)(R10*1), K3, Z4
 	VPUNPCKLBW Z12, Z6, Z10
 	VPUNPCKHBW Z12, Z6, Z6
 	VPUNPCKLBW Z4, Z4, Z16
@@ -2684,11 +2684,11 @@ TEXT ·wideSigned(SB), NOSPLIT, $0-32
 	MOVQ       8(CX), DI
 	MOVQ       16(CX), CX
 	MOVQ       8(DX), R8
-	MOVQ       32(DX), R9
-	MOVQ       40(DX), R10
-	MOVQ       (DX), R11
-	LEAQ       (R11)(R8*1), R12
-	LEAQ       (R12)(R8*1), R8
+	MOVQ       (DX), R9
+	LEAQ       (R9)(R8*1), R10
+	LEAQ       (R10)(R8*1), R8
+	MOVQ       32(DX), R11
+	MOVQ       40(DX), R12
 	KMOVQ      80(DX), K1
 	KMOVQ      72(DX), K2
 	VMOVDQU32  2688(BX), Z0
@@ -2708,13 +2708,13 @@ TEXT ·wideSigned(SB), NOSPLIT, $0-32
 	VMOVDQU32  3200(BX), Z25
 	KMOVQ      48(DX), K3
 	VMOVDQU8   2944(BX), Z9
-	VMOVDQU8   (SI)(R11*1), K3, Z9
+	VMOVDQU8   (SI)(R9*1), K3, Z9
 	VPXORD     Z1, Z9, Z9
 	VMOVDQU8   2944(BX), Z11
-	VMOVDQU8   (DI)(R11*1), K3, Z11
+	VMOVDQU8   (DI)(R9*1), K3, Z11
 	VPXORD     Z1, Z11, Z11
 	VMOVDQU8   2944(BX), Z7
-	VMOVDQU8   (CX)(R11*1), K3, Z7
+	VMOVDQU8   (CX)(R9*1), K3, Z7
 	VPXORD     Z1, Z7, Z7
 	VPUNPCKLBW Z11, Z9, Z13
 	VPUNPCKHBW Z11, Z9, Z9
@@ -2726,11 +2726,11 @@ TEXT ·wideSigned(SB), NOSPLIT, $0-32
 	VPUNPCKHWD Z11, Z9, Z24
 
 second:
-	CMPQ       R9, $0x01
+	CMPQ       R11, $0x01
 	JE         middle
-	VPXORD     (SI)(R12*1), Z1, Z11
-	VPXORD     (DI)(R12*1), Z1, Z17
-	VPXORD     (CX)(R12*1), Z1, Z9
+	VPXORD     (SI)(R10*1), Z1, Z11
+	VPXORD     (DI)(R10*1), Z1, Z17
+	VPXORD     (CX)(R10*1), Z1, Z9
 	VPUNPCKLBW Z17, Z11, Z15
 	VPUNPCKHBW Z17, Z11, Z11
 	VPUNPCKLBW Z9, Z9, Z21
@@ -2808,12 +2808,12 @@ store:
 compressed:
 	VMOVDQU8  Z28, K1, (AX)
 	ADDQ      24(DX), AX
-	ADDQ      16(DX), R11
-	ADDQ      16(DX), R12
+	ADDQ      16(DX), R9
+	ADDQ      16(DX), R10
 	ADDQ      16(DX), R8
-	DECQ      R9
+	DECQ      R11
 	JZ        done
-	CMPQ      R10, $0x01
+	CMPQ      R12, $0x01
 	JL        first
 	JE        keep
 	VMOVDQA64 Z9, Z7
@@ -2824,7 +2824,7 @@ compressed:
 	VMOVDQA64 Z17, Z15
 	VMOVDQA64 Z22, Z21
 	VMOVDQA64 Z27, Z26
-	CMPQ      R9, $0x01
+	CMPQ      R11, $0x01
 	JNE       third
 	JMP       last
 
@@ -2836,9 +2836,9 @@ keep:
 	JMP       second
 
 first:
-	VPXORD     (SI)(R11*1), Z1, Z9
-	VPXORD     (DI)(R11*1), Z1, Z11
-	VPXORD     (CX)(R11*1), Z1, Z7
+	VPXORD     (SI)(R9*1), Z1, Z9
+	VPXORD     (DI)(R9*1), Z1, Z11
+	VPXORD     (CX)(R9*1), Z1, Z7
 	VPUNPCKLBW Z11, Z9, Z13
 	VPUNPCKHBW Z11, Z9, Z9
 	VPUNPCKLBW Z7, Z7, Z15
@@ -2852,13 +2852,13 @@ first:
 middle:
 	KMOVQ      56(DX), K3
 	VMOVDQU8   2944(BX), Z11
-	VMOVDQU8   (SI)(R12*1), K3, Z11
+	VMOVDQU8   (SI)(R10*1), K3, Z11
 	VPXORD     Z1, Z11, Z11
 	VMOVDQU8   2944(BX), Z17
-	VMOVDQU8   (DI)(R12*1), K3, Z17
+	VMOVDQU8   (DI)(R10*1), K3, Z17
 	VPXORD     Z1, Z17, Z17
 	VMOVDQU8   2944(BX), Z9
-	VMOVDQU8   (CX)(R12*1), K3, Z9
+	VMOVDQU8   (CX)(R10*1), K3, Z9
 	VPXORD     Z1, Z9, Z9
 	VPUNPCKLBW Z17, Z11, Z15
 	VPUNPCKHBW Z17, Z11, Z11
@@ -2987,11 +2987,11 @@ TEXT ·wideTwice(SB), NOSPLIT, $0-32
 	MOVQ       8(CX), DI
 	MOVQ       16(CX), CX
 	MOVQ       8(DX), R8
-	MOVQ       32(DX), R9
-	MOVQ       40(DX), R10
-	MOVQ       (DX), R11
-	LEAQ       (R11)(R8*1), R12
-	LEAQ       (R12)(R8*1), R8
+	MOVQ       (DX), R9
+	LEAQ       (R9)(R8*1), R10
+	LEAQ       (R10)(R8*1), R8
+	MOVQ       32(DX), R11
+	MOVQ       40(DX), R12
 	KMOVQ      80(DX), K1
 	KMOVQ      72(DX), K2
 	VMOVDQU32  2688(BX), Z0
@@ -3007,11 +3007,11 @@ TEXT ·wideTwice(SB), NOSPLIT, $0-32
 	VMOVDQU32  3200(BX), Z20
 	KMOVQ      48(DX), K3
 	VMOVDQU8   2944(BX), Z4
-	VMOVDQU8   (SI)(R11*1), K3, Z4
+	VMOVDQU8   (SI)(R9*1), K3, Z4
 	VMOVDQU8   2944(BX), Z6
-	VMOVDQU8   (DI)(R11*1), K3, Z6
+	VMOVDQU8   (DI)(R9*1), K3, Z6
 	VMOVDQU8   2944(BX), Z2
-	VMOVDQU8   (CX)(R11*1), K3, Z2
+	VMOVDQU8   (CX)(R9*1), K3, Z2
 	VPUNPCKLBW Z6, Z4, Z8
 	VPUNPCKHBW Z6, Z4, Z4
 	VPUNPCKLBW Z2, Z2, Z10
@@ -3022,11 +3022,11 @@ TEXT ·wideTwice(SB), NOSPLIT, $0-32
 	VPUNPCKHWD Z6, Z4, Z19
 
 second:
-	CMPQ       R9, $0x01
+	CMPQ       R11, $0x01
 	JE         middle
-	VMOVDQU8   (SI)(R12*1), Z6
-	VMOVDQU8   (DI)(R12*1), Z12
-	VMOVDQU8   (CX)(R12*1), Z4
+	VMOVDQU8   (SI)(R10*1), Z6
+	VMOVDQU8   (DI)(R10*1), Z12
+	VMOVDQU8   (CX)(R10*1), Z4
 	VPUNPCKLBW Z12, Z6, Z10
 	VPUNPCKHBW Z12, Z6, Z6
 	VPUNPCKLBW Z4, Z4, Z16
@@ -3116,12 +3116,12 @@ store:
 compressed:
 	VMOVDQU8  Z23, K1, (AX)
 	ADDQ      24(DX), AX
-	ADDQ      16(DX), R11
-	ADDQ      16(DX), R12
+	ADDQ      16(DX), R9
+	ADDQ      16(DX), R10
 	ADDQ      16(DX), R8
-	DECQ      R9
+	DECQ      R11
 	JZ        done
-	CMPQ      R10, $0x01
+	CMPQ      R12, $0x01
 	JL        first
 	JE        keep
 	VMOVDQA64 Z4, Z2
@@ -3132,7 +3132,7 @@ compressed:
 	VMOVDQA64 Z12, Z10
 	VMOVDQA64 Z17, Z16
 	VMOVDQA64 Z22, Z21
-	CMPQ      R9, $0x01
+	CMPQ      R11, $0x01
 	JNE       third
 	JMP       last
 
@@ -3144,9 +3144,9 @@ keep:
 	JMP       second
 
 first:
-	VMOVDQU8   (SI)(R11*1), Z4
-	VMOVDQU8   (DI)(R11*1), Z6
-	VMOVDQU8   (CX)(R11*1), Z2
+	VMOVDQU8   (SI)(R9*1), Z4
+	VMOVDQU8   (DI)(R9*1), Z6
+	VMOVDQU8   (CX)(R9*1), Z2
 	VPUNPCKLBW Z6, Z4, Z8
 	VPUNPCKHBW Z6, Z4, Z4
 	VPUNPCKLBW Z2, Z2, Z10
@@ -3160,11 +3160,11 @@ first:
 middle:
 	KMOVQ      56(DX), K3
 	VMOVDQU8   2944(BX), Z6
-	VMOVDQU8   (SI)(R12*1), K3, Z6
+	VMOVDQU8   (SI)(R10*1), K3, Z6
 	VMOVDQU8   2944(BX), Z12
-	VMOVDQU8   (DI)(R12*1), K3, Z12
+	VMOVDQU8   (DI)(R10*1), K3, Z12
 	VMOVDQU8   2944(BX), Z4
-	VMOVDQU8   (CX)(R12*1), K3, Z4
+	VMOVDQU8   (CX)(R10*1), K3, Z4
 	VPUNPCKLBW Z12, Z6, Z10
 	VPUNPCKHBW Z12, Z6, Z6
 	VPUNPCKLBW Z4, Z4, Z16

@@ -51,12 +51,19 @@ type wideWindow struct {
 // field returns the operand for a field of the run.
 func (w *wideWindow) field(offset int) Mem { return Mem{Base: w.run, Disp: offset} }
 
+// mask loads a mask of the run.
+func (w *wideWindow) mask(offset int) OpmaskVirtual {
+	k := K()
+	KMOVQ(w.field(offset), k)
+	return k
+}
+
 // load loads column c and makes its bytes unsigned. If masked is not 0, only the bytes in
 // that mask of the run are in the image.
 func (w *wideWindow) load(c, masked int) {
-	k := K()
+	var k OpmaskVirtual
 	if masked != 0 {
-		KMOVQ(w.field(masked), k)
+		k = w.mask(masked)
 	}
 	var lines [3]VecVirtual
 	for i := range lines {
@@ -110,23 +117,11 @@ func wideWindows(signed, twice bool) {
 	w := &wideWindow{signed: signed, twice: twice}
 	out, pointers := Load(Param("out"), GP64()), Load(Param("lines"), GP64())
 	w.run, w.block = Load(Param("run"), GP64()), Load(Param("block"), GP64())
-	for i := range w.lines {
-		w.lines[i] = GP64()
-		MOVQ(Mem{Base: pointers, Disp: 8 * i}, w.lines[i])
-	}
-	distance, n, kept := GP64(), GP64(), GP64()
-	MOVQ(w.field(runDistance), distance)
+	w.locate(pointers)
+	n, kept := GP64(), GP64()
 	MOVQ(w.field(runVectors), n)
 	MOVQ(w.field(runKept), kept)
-	for c := range w.at {
-		w.at[c] = GP64()
-	}
-	MOVQ(w.field(runAt), w.at[0])
-	LEAQ(Mem{Base: w.at[0], Index: distance, Scale: 1}, w.at[1])
-	LEAQ(Mem{Base: w.at[1], Index: distance, Scale: 1}, w.at[2])
-	stored, pixels := K(), K()
-	KMOVQ(w.field(runStored), stored)
-	KMOVQ(w.field(runPixels), pixels)
+	stored, pixels := w.mask(runStored), w.mask(runPixels)
 	w.prepare()
 	w.load(0, runLeft)
 
@@ -161,7 +156,6 @@ func wideWindows(signed, twice bool) {
 	CMPQ(n, Imm(1))
 	JNE(LabelRef("third"))
 	JMP(LabelRef("last"))
-
 	Label("keep")
 	w.move(0, 2)
 	JMP(LabelRef("second"))
@@ -187,6 +181,22 @@ func wideWindows(signed, twice bool) {
 	Label("done")
 	VZEROUPPER()
 	RET()
+}
+
+// locate loads the addresses of the lines and the offsets of the first vector's columns.
+func (w *wideWindow) locate(lines Register) {
+	for i := range w.lines {
+		w.lines[i] = GP64()
+		MOVQ(Mem{Base: lines, Disp: 8 * i}, w.lines[i])
+	}
+	distance := GP64()
+	MOVQ(w.field(runDistance), distance)
+	for c := range w.at {
+		w.at[c] = GP64()
+	}
+	MOVQ(w.field(runAt), w.at[0])
+	LEAQ(Mem{Base: w.at[0], Index: distance, Scale: 1}, w.at[1])
+	LEAQ(Mem{Base: w.at[1], Index: distance, Scale: 1}, w.at[2])
 }
 
 // prepare loads what stays in registers.
