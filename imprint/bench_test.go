@@ -105,6 +105,51 @@ func BenchmarkAdd(b *testing.B) {
 	}
 }
 
+// BenchmarkAddTo10000 adds one photo of ten classes that differ to a workspace of 10,000 photos, which is
+// open or is opened each time.
+func BenchmarkAddTo10000(b *testing.B) {
+	for name, o := range map[string]Options{
+		"built-in":  {},
+		"extractor": {Backbone: reference.Path(b, "models", "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite")},
+	} {
+		w, r := openWorkspace(b, filepath.Join(b.TempDir(), "ws"), o), rand.New(rand.NewPCG(1, 2))
+		observe := func(n int) (list []Observation) {
+			for range n {
+				c := r.IntN(10)
+				o := Observation{Label: fmt.Sprint("class ", c), Path: fmt.Sprintf("/home/somebody/photos/class %d/%d.jpg", c, r.Uint32()), Embedding: make([]byte, w.state.Backbone.Size)}
+				for j := range o.Embedding {
+					o.Embedding[j] = byte(r.IntN(150))
+					if (j+7*c)%10 < 3 {
+						o.Embedding[j] += byte(r.IntN(25))
+					}
+				}
+				o.Photo = store.Sum(o.Embedding)
+				list = append(list, o)
+			}
+			return list
+		}
+		add := func(b *testing.B, w *Workspace, n int) {
+			b.StopTimer()
+			list := observe(n)
+			b.StartTimer()
+			if _, err := w.AddObservations(b.Context(), list); err != nil {
+				b.Fatal(err)
+			}
+		}
+		add(b, w, 10000)
+		b.Run(name+"/open", func(b *testing.B) {
+			for range b.N {
+				add(b, w, 1)
+			}
+		})
+		b.Run(name+"/new", func(b *testing.B) {
+			for range b.N {
+				add(b, openWorkspace(b, w.store.Dir, Options{Existing: true}), 1)
+			}
+		})
+	}
+}
+
 func BenchmarkExport(b *testing.B) {
 	eachBackbone(b, func(b *testing.B, o Options) {
 		w := withPhotos(b, o, 100)
