@@ -16,7 +16,7 @@ import _ "embed"
 const Name = "imprint-mobilenet_v1_0.25_128"
 
 // SHA256 is the SHA-256 of the model file in hexadecimal.
-const SHA256 = "216eac7b7f9ebe42b01630ea5c3bae17b292fcba17b408352b307ba16145456c"
+const SHA256 = "69ff7aca030678980a5a94b6e31fa32aa5480afeb1cb455cb724cab68a8a638c"
 
 //go:embed imprint-mobilenet_v1_0.25_128.tflite
 var file string

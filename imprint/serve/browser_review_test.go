@@ -18,10 +18,10 @@ func TestPageReview(t *testing.T) {
 	ctx := browser(t)
 	s := start(t, testConfig{noCamera: true, workspace: builtinBackbone(t, t.TempDir())})
 	v := visitor{t, ctx}
-	s.addPhotosOf(1, hostile, 12)
-	s.addPhotosOf(2, "b", 12)
-	s.addPhotosOf(3, "c", 2)
-	s.addPhotosOf(2, hostile, 3)
+	s.addPhotosOf(4, hostile, 12)
+	s.addPhotosOf(3, "b", 12)
+	s.addPhotosOf(0, "c", 2)
+	s.addPhotosOf(3, hostile, 3)
 	v.run(network.Enable(), colorScheme("light"), chromedp.Navigate(s.url), chromedp.WaitVisible("#suspects"))
 	v.sees("#suspects-title", "3 photos may be in the wrong class")
 	v.sees("#suspect-photos", "Labeled "+hostile+", looks like b")
@@ -63,7 +63,7 @@ func TestPageReview(t *testing.T) {
 	s.checkExamples(map[string]int{hostile: 14, "b": 13, "<b>new": 1}, 0)
 
 	// There is a bar for each class, up to 20.
-	frame := string(phototest.Picture(2, 9))
+	frame := string(phototest.Picture(3, 9))
 	s.do("POST", "/v1/frames", frame, 200, nil)
 	v.sees("#top li:first-child", "b ")
 	v.awaits(`document.querySelectorAll("#top li").length === 4 && document.getElementById("top").textContent.includes("unknown")`)
