@@ -20,10 +20,10 @@ import (
 // from the uncompiled model or from the built-in backbone.
 var golden = map[string]string{
 	"mobilenet_v1_0.25_128_quant":                 "757708d05469c81d",
-	"mobilenet_v1_0.25_128_quant, built-in":       "021977612beb98b6",
+	"mobilenet_v1_0.25_128_quant, built-in":       "617bbe9f964954f6",
 	"mobilenet_v1_0.5_160_quant":                  "c8a3c419c8682379",
 	"older/mobilenet_v1_0.25_128_quant":           "4ca39c6519acf780",
-	"older/mobilenet_v1_0.25_128_quant, built-in": "115f2a2727651c49",
+	"older/mobilenet_v1_0.25_128_quant, built-in": "93dd5c06d0dbdd64",
 	"older/mobilenet_v2_1.0_224_quant":            "7746a7fe8f4e9c1d",
 	"pairs/dense_256":                             "e5c75b0b79b54f4d",
 }
