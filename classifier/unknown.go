@@ -11,8 +11,9 @@ import (
 // class.
 const UnknownLabel = "unknown"
 
-// ErrNoNegatives means that [Reject] has no negatives and fewer than four classes.
-var ErrNoNegatives = errors.New("rejection needs four classes or negatives")
+// ErrNoNegatives means that [Reject] has no negatives and fewer than four classes, or that [RejectUnlike] has too
+// few examples.
+var ErrNoNegatives = errors.New("rejection needs more photos, classes or negatives")
 
 // ErrLabelTaken means that a class is already called [UnknownLabel].
 var ErrLabelTaken = errors.New("label is already in use")
@@ -35,6 +36,8 @@ type Rejection struct {
 	// Background reports whether the head was trained against a background. Photos of other kinds
 	// are then accepted more often than Negatives, about at the target rate.
 	Background bool `json:"background,omitempty"`
+	// Own reports whether the threshold was chosen from the head's own examples, by [RejectUnlike].
+	Own bool `json:"own,omitempty"`
 	// FalseAccepts is the number of Negatives whose score reaches the threshold.
 	FalseAccepts int `json:"accepted"`
 	// Positives is the number of left-out examples. Rejected is the number of Positives whose

@@ -57,8 +57,8 @@ func (w *Workspace) SetUnknown(rate float64) error {
 	return nil
 }
 
-// withUnknown trains the head of s with a row for "unknown". With the rule of older versions, the
-// head has no such row if there are too few classes and negatives to learn from.
+// withUnknown trains the head of s with a row for "unknown". The head has no such row if there are too
+// few photos, classes or negatives to learn from.
 func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
 	switch {
 	case s.Settings.Layout == classifier.Coral:
@@ -101,7 +101,11 @@ func (w *Workspace) reject(f *classifier.Fitted, units []classifier.Example, s *
 	case len(w.background.Units(w.backbone)) > 0:
 		return w.background.Reject(w.backbone, f, units, negatives, rate)
 	case len(negatives) < minBackground:
-		return classifier.Reject(f, units, negatives, rate)
+		head, r, err := classifier.RejectUnlike(f, units, negatives, rate)
+		if errors.Is(err, classifier.ErrNoNegatives) {
+			return classifier.Reject(f, units, negatives, rate)
+		}
+		return head, r, err
 	}
 	var own [][]float64
 	for _, e := range negatives {

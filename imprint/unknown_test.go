@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/imprintkit/imprint/backbone/backbonetest"
+	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/imprint/internal/infer"
@@ -181,6 +182,24 @@ func TestUnknownOfOlderVersions(t *testing.T) {
 	w = openWorkspace(t, w.store.Dir, Options{Unknown: &rate})
 	if err := w.Retrain(t.Context(), ""); err != nil || !w.Head().Rejection.Background {
 		t.Errorf("got %+v, %v, want the new rule", w.Head().Rejection, err)
+	}
+}
+
+// TestUnknownWithoutBackground checks that a backbone without a background rejects what is unlike the
+// user's photos, if there are enough and the user asks for it.
+func TestUnknownWithoutBackground(t *testing.T) {
+	rate := 0.05
+	w := openWorkspace(t, filepath.Join(t.TempDir(), "ws"), Options{Backbone: phototest.Backbone(t, "own.tflite", append(builtin.Model(), 0)), Unknown: &rate})
+	mustAdd(t, w, slices.Concat(photos("a", 0, 0, 4), photos("b", 1, 0, 4))...)
+	if r := w.Head().Rejection; r != nil || w.Settings().Unknown != rate {
+		t.Fatalf("8 photos: got %+v, rate %v, want no rejection yet", r, w.Settings().Unknown)
+	}
+	mustAdd(t, w, slices.Concat(photos("a", 0, 4, 16), photos("b", 1, 4, 16))...)
+	if r := w.Head().Rejection; r == nil || !r.Own || r.Positives < 10 {
+		t.Fatalf("40 photos: got %+v, want a rejection by the own photos", r)
+	}
+	if got := labelsOf(classify(t, w, slices.Concat(photos("", 0, 29, 1), phototest.Waves("", 6, 1))...)); !slices.Equal(got, []string{"a", "unknown"}) {
+		t.Errorf("got %v, want a and unknown", got)
 	}
 }
 

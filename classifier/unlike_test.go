@@ -1,0 +1,108 @@
+package classifier
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+)
+
+// TestRejectUnlike trains on classes of clusters and asks about other photos of them, and about other
+// clusters.
+func TestRejectUnlike(t *testing.T) {
+	known := clusters(8, 100, 40, 40)
+	var others []Example
+	for _, e := range clusters(9, 100, 30) {
+		others = append(others, Example{Unit: e.Unit})
+	}
+	for _, sqrt := range []bool{false, true} {
+		for _, m := range []Method{Mean, Auto} {
+			for _, n := range []int{0, 5} {
+				t.Run(fmt.Sprint(m, sqrt, n), func(t *testing.T) {
+					var examples, query []Example
+					for i, e := range known {
+						if i%4 == 0 {
+							examples = append(examples, e)
+						} else {
+							query = append(query, e)
+						}
+					}
+					f, err := Fit(examples, m, sqrt)
+					if err != nil {
+						t.Fatal(err)
+					}
+					h, r, err := RejectUnlike(f, examples, others[:n], 0.05)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !r.Own || r.Negatives != n || r.Positives != 20 || r.Rejected > 3 || r.FalseAccepts > 0 {
+						t.Errorf("got %+v, want 20 examples left out, and few rejected", r)
+					}
+					if kept, accepted := kept(h, query), kept(h, others[5:]); kept < 50 || accepted > 12 {
+						t.Errorf("kept %d of %d, accepted %d of %d, want at least 50 and at most 12", kept, len(query), accepted, len(others)-5)
+					}
+					slices.Reverse(examples)
+					again, _, err := RejectUnlike(f, examples, others[:n], 0.05)
+					if err != nil || !slices.Equal(again.Weights, h.Weights) || !slices.Equal(again.Bias, h.Bias) {
+						t.Errorf("got another head for another order of examples, error %v", err)
+					}
+				})
+			}
+		}
+	}
+}
+
+// kept returns for how many examples h does not answer "unknown".
+func kept(h *Head, examples []Example) (n int) {
+	logits := make([]float64, len(h.Labels))
+	for _, e := range examples {
+		if h.Logits(logits, e.Unit); h.Labels[ArgMax(logits)] != UnknownLabel {
+			n++
+		}
+	}
+	return n
+}
+
+func TestRejectUnlikeErrors(t *testing.T) {
+	few, enough := clusters(8, 100, 5, 4), clusters(8, 100, 5, 5)
+	for _, test := range []struct {
+		name     string
+		examples []Example
+		rate     float64
+		want     error
+	}{
+		{"nine photos", few, 0.05, ErrNoNegatives},
+		{"ten photos", enough, 0.05, nil},
+		{"ten photos of which one is alone in its class", append(slices.Clone(few), clusters(7, 100, 1, 1)[1]), 0.05, ErrNoNegatives},
+		{"no rate", enough, 0, ErrRate},
+	} {
+		if test.name == "ten photos of which one is alone in its class" {
+			test.examples[len(test.examples)-1].Label = "alone"
+		}
+		f, err := Fit(test.examples, Ridge, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := RejectUnlike(f, test.examples, nil, test.rate); !errors.Is(err, test.want) {
+			t.Errorf("%s: got error %v, want %v", test.name, err, test.want)
+		}
+	}
+}
+
+// TestWithoutBurst checks that a photo is compared with the mean of photos of other bursts.
+func TestWithoutBurst(t *testing.T) {
+	examples := []Example{
+		{Label: "a", Unit: []float64{1, 0}, Burst: "x"}, {Label: "a", Unit: []float64{1, 0}, Burst: "x"}, {Label: "a", Unit: []float64{0, 1}},
+		{Label: "b", Unit: []float64{0.6, 0.8}},
+	}
+	m := newMeanOfClasses(examples, false)
+	for i, want := range []float64{0.3, 0.3, 0.4, 0.6} { // the only photo of b is compared with half the mean of a
+		got := m.withoutBurst(i)
+		if i == 3 {
+			want = (0.6*2 + 0.8) / 3 / 2
+		}
+		if d := got - want; d > 1e-12 || d < -1e-12 {
+			t.Errorf("photo %d: got %v, want %v", i, got, want)
+		}
+	}
+}
