@@ -17,7 +17,7 @@ def picture(label, seed):
     """Return a photo of a class, RGB pixels of shape (96, 128, 3): a disc of the class's color on a gray ground."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:96, :128]
-    disc = (x - random.integers(40, 90)) ** 2 + (y - random.integers(30, 66)) ** 2 < random.integers(20, 30) ** 2
+    disc = (x - random.integers(40, 90)) ** 2 + (y - random.integers(30, 66)) ** 2 < random.integers(34, 46) ** 2
     image = np.where(disc[:, :, np.newaxis], COLORS[label], random.integers(90, 160))
     return np.clip(image + random.integers(-15, 16, image.shape), 0, 255).astype(np.uint8)
 
