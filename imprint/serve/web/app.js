@@ -253,5 +253,9 @@ const reconnect = listen({
     if (t.state === "done" && t.label === at("name").value.trim()) at("name").value = "";
   },
   doubtful(d) { doubtful.show(d); },
-  notice(n) { if (n.ok || n.sentence !== failed) tell(n.sentence, n.ok); },
+  notice(n) {
+    // An error of an action that can be tried again says more than the failed reload that may follow it.
+    const shown = n.sentence === failed || (n.action === "reload" && !at("again").hidden);
+    if (n.ok || !shown) tell(n.sentence, n.ok);
+  },
 });
