@@ -268,6 +268,20 @@ func (t *training) leftOutTops(l *layer, scale float64, leftOut [][]float64) []f
 	return tops
 }
 
+// leftOutBursts returns the bursts of left-out examples.
+func (t *training) leftOutBursts(leftOut [][]float64) (bursts [][]int) {
+	for _, burst := range t.bursts {
+		if leftOut == nil || leftOut[burst[0]] == nil {
+			continue
+		}
+		if t.indexes != nil {
+			burst = pick(t.indexes, burst)
+		}
+		bursts = append(bursts, burst)
+	}
+	return bursts
+}
+
 // A backgroundRegression is the result of [Background.regress]: the outputs weights·x + bias, and
 // the outputs of regressions that leave out the embedding in question.
 type backgroundRegression struct {

@@ -31,8 +31,11 @@ type Fitted struct {
 	// class is expected to gain.
 	Advice *Advice
 
-	scale       float64   // factor from outputs to logits
-	leftOutTops []float64 // see training.leftOutTops
+	scale         float64     // factor from outputs to logits
+	leftOutTops   []float64   // see training.leftOutTops
+	leftOutBursts [][]int     // examples that were left out together
+	classMeans    [][]float64 // mean of the features in each class
+	classCounts   []int       // number of examples in each class
 }
 
 // A Candidate is a recipe that Auto compared, and its leave-one-out log loss.
@@ -238,6 +241,9 @@ func (t *training) fit(r Recipe) (*Fitted, [][]float64, error) {
 		Advice:            t.advise(leftOut),
 		scale:             c.scale,
 		leftOutTops:       t.leftOutTops(&l, c.scale, leftOut),
+		leftOutBursts:     t.leftOutBursts(leftOut),
+		classMeans:        t.classMean,
+		classCounts:       t.count,
 	}
 	if !math.IsNaN(f.LogLoss) {
 		f.CalibrationError = t.calibrationError(leftOut, f.scale)

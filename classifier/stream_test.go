@@ -99,6 +99,11 @@ func TestStreamFit(t *testing.T) {
 			if !reflect.DeepEqual(gotHead, wantHead) || !reflect.DeepEqual(gotRejection, wantRejection) {
 				t.Errorf("got another row for unknown things: %+v, want %+v", gotRejection, wantRejection)
 			}
+			wantHead, wantRejection, err = RejectUnlike(want, examples, nil, 0.1)
+			gotHead, gotRejection, gotErr := s.RejectUnlike(got, 0.1)
+			if !reflect.DeepEqual(gotHead, wantHead) || !reflect.DeepEqual(gotRejection, wantRejection) || fmt.Sprint(gotErr) != fmt.Sprint(err) {
+				t.Errorf("got another row for what is unlike the classes: %+v, %v, want %+v, %v", gotRejection, gotErr, wantRejection, err)
+			}
 			if !reflect.DeepEqual(got.Head, want.Head) {
 				t.Error("got another head")
 			}

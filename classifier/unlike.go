@@ -25,14 +25,38 @@ const (
 // RejectUnlike needs ten left-out examples; otherwise the error wraps [ErrNoNegatives]. Other errors wrap
 // [ErrLabelTaken], [ErrRate], [ErrShape] or [ErrExamples].
 func RejectUnlike(f *Fitted, examples, negatives []Example, rate float64) (*Head, *Rejection, error) {
+	return f.rejectUnlike(sortedExamples(examples), negatives, rate)
+}
+
+// RejectUnlike is like the function [RejectUnlike] for f, the result of Fit, without negatives.
+func (s *Stream) RejectUnlike(f *Fitted, rate float64) (*Head, *Rejection, error) {
+	examples, err := s.Read(s.leftOut)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f.rejectUnlike(examples, nil, rate)
+}
+
+// rejectUnlike is like RejectUnlike, given the examples that the indexes in f.leftOutTops and
+// f.leftOutBursts mean.
+func (f *Fitted) rejectUnlike(examples, negatives []Example, rate float64) (*Head, *Rejection, error) {
 	if err := canReject(f, rate); err != nil {
 		return nil, nil, err
 	}
-	m := newMeanOfClasses(sortedExamples(examples), f.Head.Sqrt)
+	mean := make([]float64, f.Head.Dim) // of the class means
+	for _, m := range f.classMeans {
+		axpy(1/float64(len(f.classMeans)), m, mean)
+	}
+	g := make([]float64, len(f.leftOutTops))
+	for _, burst := range f.leftOutBursts {
+		for k, v := range f.withoutBurst(pick(examples, burst), mean) {
+			g[burst[k]] = v
+		}
+	}
 	var near, tops []float64 // g and largest logit of each left-out example
 	for i, top := range f.leftOutTops {
 		if !math.IsNaN(top) {
-			near, tops = append(near, m.withoutBurst(i)), append(tops, top)
+			near, tops = append(near, g[i]), append(tops, top)
 		}
 	}
 	if len(near) < leastLeftOut {
@@ -40,34 +64,34 @@ func RejectUnlike(f *Fitted, examples, negatives []Example, rate float64) (*Head
 	}
 	slope := max(minSlope, unlikeSlope*deviation(tops)/max(deviation(near), 1e-3))
 	own := make([]float64, len(near))
-	var mean float64
+	var middle float64
 	for i, g := range near {
 		own[i] = tops[i] + float64(slope*g)
-		mean += own[i] / float64(len(own))
+		middle += own[i] / float64(len(own))
 	}
 	slices.Sort(own)
-	r := &Rejection{Own: true, TargetFAR: rate, Threshold: mean - float64(unlikeDeviations*deviation(own)), Positives: len(own)}
+	r := &Rejection{Own: true, TargetFAR: rate, Threshold: middle - float64(unlikeDeviations*deviation(own)), Positives: len(own)}
 	if len(negatives) > 0 {
-		r.separateFrom(own, f.Head, m, negatives, slope)
+		r.separateFrom(own, f.Head, mean, negatives, slope)
 	}
 	r.Rejected, _ = slices.BinarySearch(own, r.Threshold)
 	h := *f.Head
 	h.Labels, h.Weights, h.Bias = append(slices.Clone(h.Labels), UnknownLabel), slices.Clone(h.Weights), append(slices.Clone(h.Bias), float32(r.Threshold))
-	for _, v := range m.mean {
+	for _, v := range mean {
 		h.Weights = append(h.Weights, float32(-slope*v))
 	}
 	return &h, r, h.Check()
 }
 
 // separateFrom raises the threshold above the scores of most negatives, but not above the middle of own.
-func (r *Rejection) separateFrom(own []float64, h *Head, m *meanOfClasses, negatives []Example, slope float64) {
+func (r *Rejection) separateFrom(own []float64, h *Head, mean []float64, negatives []Example, slope float64) {
 	var rows [][]float64
 	for _, e := range negatives {
 		rows = append(rows, features(e.Unit, h.Sqrt))
 	}
 	scores := largestLogits(h, rows)
 	for i, row := range rows {
-		scores[i] += float64(slope * dot(m.mean, row))
+		scores[i] += float64(slope * dot(mean, row))
 	}
 	r.Negatives = len(scores)
 	r.Threshold = max(r.Threshold, min(newRejection(scores, r.TargetFAR).Threshold, own[len(own)/2]))
@@ -75,47 +99,23 @@ func (r *Rejection) separateFrom(own []float64, h *Head, m *meanOfClasses, negat
 	r.FalseAccepts = len(scores) - first
 }
 
-// A meanOfClasses is the mean of the class means of sorted examples.
-type meanOfClasses struct {
-	examples []Example
-	rows     [][]float64 // features of the examples
-	class    []int       // of each example
-	sums     [][]float64 // of the features of each class
-	counts   []int
-	mean     []float64
-}
-
-func newMeanOfClasses(examples []Example, sqrt bool) *meanOfClasses {
-	m := &meanOfClasses{examples: examples, counts: classCounts(examples), mean: make([]float64, len(examples[0].Unit))}
-	for c, n := range m.counts {
-		sum := make([]float64, len(m.mean))
-		for range n {
-			row := features(examples[len(m.rows)].Unit, sqrt)
-			m.rows, m.class = append(m.rows, row), append(m.class, c)
-			axpy(1, row, sum)
+// withoutBurst returns the inner product of each example of a burst with the mean of the class means of
+// the other examples. mean is the mean of all class means.
+func (f *Fitted) withoutBurst(burst []Example, mean []float64) []float64 {
+	c, _ := slices.BinarySearch(f.Head.Labels, burst[0].Label)
+	all, rest := float64(f.classCounts[c]), float64(max(f.classCounts[c]-len(burst), 1))
+	rows, g := make([][]float64, len(burst)), make([]float64, len(burst))
+	for k, e := range burst {
+		rows[k] = features(e.Unit, f.Head.Sqrt)
+	}
+	for k, x := range rows {
+		var within float64
+		for _, y := range rows {
+			within += dot(x, y)
 		}
-		m.sums = append(m.sums, sum)
-		axpy(1/float64(n*len(m.counts)), sum, m.mean)
+		own := dot(x, f.classMeans[c])
+		without := (float64(own*all) - within) / rest
+		g[k] = dot(x, mean) + (without-own)/float64(len(f.classMeans))
 	}
-	return m
-}
-
-// withoutBurst returns the inner product of example i with the mean of the class means that do not
-// contain the example's burst.
-func (m *meanOfClasses) withoutBurst(i int) float64 {
-	c, x, n := m.class[i], m.rows[i], 0
-	first := i
-	for first > 0 && m.class[first-1] == c {
-		first--
-	}
-	var less float64
-	for k := first; k < first+m.counts[c]; k++ {
-		if k == i || m.examples[i].Burst != "" && m.examples[k].Burst == m.examples[i].Burst {
-			less += dot(x, m.rows[k])
-			n++
-		}
-	}
-	own, all := dot(x, m.sums[c]), float64(m.counts[c])
-	without := (own - less) / max(all-float64(n), 1)
-	return dot(x, m.mean) + (without-own/all)/float64(len(m.counts))
+	return g
 }

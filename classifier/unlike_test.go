@@ -90,14 +90,21 @@ func TestRejectUnlikeErrors(t *testing.T) {
 
 // TestWithoutBurst checks that a photo is compared with the mean of photos of other bursts.
 func TestWithoutBurst(t *testing.T) {
-	examples := []Example{
-		{Label: "a", Unit: []float64{1, 0}, Burst: "x"}, {Label: "a", Unit: []float64{1, 0}, Burst: "x"}, {Label: "a", Unit: []float64{0, 1}},
-		{Label: "b", Unit: []float64{0.6, 0.8}},
-	}
-	m := newMeanOfClasses(examples, false)
-	for i, want := range []float64{0.3, 0.3, 0.4, 1. / 3} { // b has no other photo, so only the mean of a counts, by half
-		if got := m.withoutBurst(i); math.Abs(got-want) > 1e-12 {
-			t.Errorf("photo %d: got %v, want %v", i, got, want)
+	a := []Example{{Label: "a", Unit: []float64{1, 0}}, {Label: "a", Unit: []float64{1, 0}}, {Label: "a", Unit: []float64{0, 1}}}
+	f := &Fitted{Head: &Head{Labels: []string{"a", "b"}, Dim: 2}, classMeans: [][]float64{{2. / 3, 1. / 3}, {0.6, 0.8}}, classCounts: []int{3, 2}}
+	mean := []float64{(2./3 + 0.6) / 2, (1./3 + 0.8) / 2}
+	for _, test := range []struct {
+		burst []Example
+		want  []float64
+	}{
+		{a[:2], []float64{0.3, 0.3}},
+		{a[2:], []float64{0.4}},
+		{[]Example{{Label: "b", Unit: []float64{0.6, 0.8}}}, []float64{1./3 + 0.5}},
+	} {
+		for k, got := range f.withoutBurst(test.burst, mean) {
+			if math.Abs(got-test.want[k]) > 1e-12 {
+				t.Errorf("%v: got %v, want %v", test.burst, got, test.want[k])
+			}
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/infer"
 	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
@@ -184,7 +185,7 @@ func TestRetrain(t *testing.T) {
 		{"keep", Options{KeepClasses: &yes}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Mean, UnknownOff: coralEngine}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
 		{"no options", Options{}, Settings{Resize: dataset.Crop, Layout: classifier.Coral, KeepClasses: true, Head: classifier.Mean, UnknownOff: coralEngine}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
 		{"float", Options{Layout: classifier.Float}, Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: true, Head: classifier.Mean, UnknownOff: ownClasses}, []string{"base 0", "base 1", "base 2", "base 3", "a", "b"}},
-		{"keep no more", Options{KeepClasses: &no}, Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto, UnknownOff: noBackground}, []string{"a", "b"}},
+		{"keep no more", Options{KeepClasses: &no}, Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto, Unknown: infer.DefaultRate}, []string{"a", "b"}},
 	}
 	for _, test := range tests {
 		w := openWorkspace(t, dir, test.set)
@@ -215,7 +216,7 @@ func TestRetrain(t *testing.T) {
 			t.Fatalf("undo: got %+v, %v", undone, err)
 		}
 	}
-	if want := (Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto, UnknownOff: noBackground}); w.Settings() != want || !bytes.Equal(readModel(t, w), float) {
+	if want := (Settings{Resize: dataset.Crop, Layout: classifier.Float, KeepClasses: false, Head: classifier.Auto, Unknown: infer.DefaultRate}); w.Settings() != want || !bytes.Equal(readModel(t, w), float) {
 		t.Errorf("after undoing all: got settings %+v, want %+v and the first model", w.Settings(), want)
 	}
 	if _, err := w.Undo(ctx); err != nil { // the add

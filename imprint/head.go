@@ -259,7 +259,12 @@ func headRecord(f *classifier.Fitted) *store.HeadRecord {
 	if f == nil || f.Recipe == (classifier.Recipe{Method: classifier.Mean}) && f.Rejection == nil {
 		return nil
 	}
-	r := &store.HeadRecord{Recipe: f.Recipe, Estimate: f.Estimate, Rejection: f.Rejection, Candidates: f.Candidates, Advice: f.Advice}
+	r := &store.HeadRecord{Recipe: f.Recipe, Estimate: f.Estimate, Candidates: f.Candidates, Advice: f.Advice}
+	if f.Rejection != nil {
+		stored := *f.Rejection
+		stored.Threshold = 0 // not stored, because it is in the model
+		r.Rejection = &stored
+	}
 	if !math.IsNaN(f.LogLoss) {
 		r.LogLoss = &f.LogLoss
 	}

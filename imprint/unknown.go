@@ -38,8 +38,6 @@ func (w *Workspace) unknownOff(s *store.State) string {
 		return labelTaken{store.Spelling(labels, set.NoneLabel())}.Error()
 	case slices.Contains(labels, classifier.UnknownLabel):
 		return labelTaken{classifier.UnknownLabel}.Error()
-	case len(w.background.Units(w.backbone)) == 0 && len(s.Negatives()) < minBackground:
-		return fmt.Sprintf("there is no background for this backbone, and fewer than %d negatives", minBackground)
 	case set.Layout == classifier.TPU:
 		if p, err := w.pairOf(set.Pair); err == nil && p.CheckRoom(len(labels)+1, w.backbone.Dim()) != nil {
 			return fmt.Sprintf("%s has no room for another row", set.Pair.Compiled)
@@ -97,13 +95,10 @@ func (w *Workspace) reject(f *classifier.Fitted, units []classifier.Example, s *
 	if s.Settings.UnknownRule == store.ClassesLeftOut {
 		return classifier.Reject(f, units, slices.Concat(negatives, w.generic(s)), rate)
 	}
-	switch {
-	case len(w.background.Units(w.backbone)) > 0:
-		return w.background.Reject(w.backbone, f, units, negatives, rate)
-	case len(negatives) < minBackground:
-		head, r, err := classifier.RejectUnlike(f, units, negatives, rate)
-		if errors.Is(err, classifier.ErrNoNegatives) {
-			return classifier.Reject(f, units, negatives, rate)
+	if len(w.background.Units(w.backbone)) > 0 || len(negatives) < minBackground {
+		head, r, err := w.background.Reject(w.backbone, f, units, negatives, rate)
+		if errors.Is(err, classifier.ErrNoNegatives) && s.Settings.UnknownRule != store.ByDefault {
+			return classifier.Reject(f, units, negatives, rate) // rejects many photos of the classes, so only if it is asked for
 		}
 		return head, r, err
 	}

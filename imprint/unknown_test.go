@@ -85,7 +85,6 @@ func TestUnknownOff(t *testing.T) {
 		{"label", Options{}, classifier.UnknownLabel, ErrUnknown},
 		{"label in upper case", Options{}, "UNKNOWN", nil},
 		{"label with another name", Options{None: "none"}, classifier.UnknownLabel, ErrUnknown},
-		{"no background", Options{Backbone: own}, "cone", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := builtinWorkspace(t, test.o)
@@ -186,20 +185,31 @@ func TestUnknownOfOlderVersions(t *testing.T) {
 }
 
 // TestUnknownWithoutBackground checks that a backbone without a background rejects what is unlike the
-// user's photos, if there are enough and the user asks for it.
+// user's photos, from ten photos on, unless the user turns it off.
 func TestUnknownWithoutBackground(t *testing.T) {
-	rate := 0.05
-	w := openWorkspace(t, filepath.Join(t.TempDir(), "ws"), Options{Backbone: phototest.Backbone(t, "own.tflite", append(builtin.Model(), 0)), Unknown: &rate})
-	mustAdd(t, w, slices.Concat(photos("a", 0, 0, 4), photos("b", 1, 0, 4))...)
-	if r := w.Head().Rejection; r != nil || w.Settings().Unknown != rate {
-		t.Fatalf("8 photos: got %+v, rate %v, want no rejection yet", r, w.Settings().Unknown)
-	}
-	mustAdd(t, w, slices.Concat(photos("a", 0, 4, 16), photos("b", 1, 4, 16))...)
-	if r := w.Head().Rejection; r == nil || !r.Own || r.Positives < 10 {
-		t.Fatalf("40 photos: got %+v, want a rejection by the own photos", r)
-	}
-	if got := labelsOf(classify(t, w, slices.Concat(photos("", 0, 29, 1), phototest.Waves("", 6, 1))...)); !slices.Equal(got, []string{"a", "unknown"}) {
-		t.Errorf("got %v, want a and unknown", got)
+	for _, m := range []classifier.Method{classifier.Auto, classifier.Mean} {
+		w := openWorkspace(t, filepath.Join(t.TempDir(), "ws"), Options{Backbone: phototest.Backbone(t, "own.tflite", append(builtin.Model(), 0)), Head: m})
+		mustAdd(t, w, slices.Concat(photos("a", 0, 0, 4), photos("b", 1, 0, 4))...)
+		if r := w.Head().Rejection; r != nil || w.Settings().Unknown != infer.DefaultRate || w.Settings().UnknownOff != "" {
+			t.Fatalf("8 photos: got %+v, settings %+v, want no rejection yet", r, w.Settings())
+		}
+		mustAdd(t, w, slices.Concat(photos("a", 0, 4, 16), photos("b", 1, 4, 16))...)
+		if r := w.Head().Rejection; r == nil || !r.Own || r.Positives < 10 {
+			t.Fatalf("40 photos: got %+v, want a rejection by the own photos", r)
+		}
+		ask := slices.Concat(photos("", 0, 29, 1), phototest.Waves("", 6, 1))
+		if got := labelsOf(classify(t, w, ask...)); !slices.Equal(got, []string{"a", "unknown"}) {
+			t.Errorf("got %v, want a and unknown", got)
+		}
+		if err := w.SetUnknown(0); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Retrain(t.Context(), ""); err != nil {
+			t.Fatal(err)
+		}
+		if r := w.Head().Rejection; r != nil || w.Settings().Unknown != 0 {
+			t.Errorf("turned off: got %+v, settings %+v", r, w.Settings())
+		}
 	}
 }
 

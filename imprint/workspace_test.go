@@ -17,12 +17,10 @@ import (
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
+	"github.com/imprintkit/imprint/imprint/internal/infer"
 	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/internal/store"
 )
-
-// noBackground is Settings.UnknownOff for the test backbones.
-const noBackground = "there is no background for this backbone, and fewer than 10 negatives"
 
 func TestOpen(t *testing.T) {
 	other := phototest.Backbone(t, "other.tflite", backbonetest.Classifier(3))
@@ -40,7 +38,7 @@ func TestOpen(t *testing.T) {
 		after  func(t *testing.T, dir string)   // called after Add
 	}{
 		{name: "new", check: func(t *testing.T, w *Workspace) {
-			if s := w.Settings(); s != (Settings{Resize: dataset.Crop, Layout: classifier.Float, Head: classifier.Auto, UnknownOff: noBackground}) || w.Generation() != 0 || len(w.Classes()) != 0 {
+			if s := w.Settings(); s != (Settings{Resize: dataset.Crop, Layout: classifier.Float, Head: classifier.Auto, Unknown: infer.DefaultRate}) || w.Generation() != 0 || len(w.Classes()) != 0 {
 				t.Errorf("got settings %+v, generation %d, %d classes, want the defaults", s, w.Generation(), len(w.Classes()))
 			}
 			if _, err := headLabels(w); !errors.Is(err, ErrNoClasses) {

@@ -310,7 +310,7 @@ func unknownLine(s summary) string {
 	case s.settings.Unknown == 0:
 		return ""
 	case r == nil:
-		return "unknown: off until there are more photos or negatives"
+		return "unknown: off until there are more photos or negatives, about ten"
 	}
 	line := fmt.Sprintf("false accepts: %s (target %.4g %%)", percent(float64(r.FalseAccepts)/float64(max(r.Negatives, 1)), 1), 100*r.TargetFAR)
 	if r.Background {
@@ -326,6 +326,11 @@ func unknownLine(s summary) string {
 		line += fmt.Sprintf("; %s of your own photos would be rejected", percent(float64(r.Rejected)/float64(r.Positives), 0))
 	}
 	return line
+}
+
+// withoutBackground reports whether only the user's photos show what is unknown, or will show it.
+func (s summary) withoutBackground() bool {
+	return s.settings.Unknown > 0 && (s.rejection == nil || s.rejection.Own)
 }
 
 // tipLine names the class for which more photos should help most. It returns "" if they should not

@@ -160,7 +160,7 @@ func TestTipAndUnknownLines(t *testing.T) {
 		{unknownLine(summary{unknownOff: "the backbone's own classes are kept"}), "unknown: off, because the backbone's own classes are kept"},
 		{unknownLine(summary{settings: imprint.Settings{Unknown: 0.05}, rejection: &classifier.Rejection{TargetFAR: 0.05, Negatives: 256, FalseAccepts: 5, Positives: 40, Rejected: 2, Background: true}}), "false accepts: about 5 %; 5 % of your own photos would be rejected"},
 		{unknownLine(summary{settings: imprint.Settings{Unknown: 1e-9}, rejection: &classifier.Rejection{TargetFAR: 1e-9, Negatives: 256, Background: true}}), "false accepts: below 0.1 %"},
-		{unknownLine(summary{settings: imprint.Settings{Unknown: 0.05}}), "unknown: off until there are more photos or negatives"},
+		{unknownLine(summary{settings: imprint.Settings{Unknown: 0.05}}), "unknown: off until there are more photos or negatives, about ten"},
 		{unknownLine(summary{settings: imprint.Settings{Unknown: 0.05}, rejection: &classifier.Rejection{Own: true, TargetFAR: 0.05, Rejected: 1, Positives: 20}}), "unknown: what is unlike your photos; 5 % of your own photos would be rejected"},
 		{unknownLine(summary{settings: imprint.Settings{Unknown: 0.05}, rejection: &classifier.Rejection{TargetFAR: 0.05, Negatives: 512, FalseAccepts: 25, Positives: 60, Rejected: 25}}), "false accepts: 4.9 % (target 5 %); 42 % of your own photos would be rejected"},
 		{unknownLine(summary{settings: imprint.Settings{Unknown: 0.05}, rejection: &classifier.Rejection{TargetFAR: 0.05, Negatives: 512, FalseAccepts: 25}}), "false accepts: 4.9 % (target 5 %)"},

@@ -7,6 +7,7 @@ package bulk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -125,16 +126,16 @@ func (e *Engine) TrainExamples(method classifier.Method, examples []classifier.E
 
 // model adds the row for "unknown", where possible, and writes the model.
 func (e *Engine) model(f *classifier.Fitted, reject func(*infer.Background) (*classifier.Head, *classifier.Rejection, error)) (*Model, error) {
-	var b infer.Background
-	if f.Recipe.Method == classifier.Mean && len(f.Head.Labels) > 1 && len(b.Units(e.backbone)) == 0 {
-		return nil, fmt.Errorf("head %q needs a backbone with a background", classifier.Mean) // a workspace would imprint it
-	}
-	if len(b.Units(e.backbone)) > 0 && store.Spelling(f.Head.Labels, classifier.UnknownLabel) == "" {
-		head, r, err := reject(&b)
-		if err != nil {
+	if store.Spelling(f.Head.Labels, classifier.UnknownLabel) == "" {
+		head, r, err := reject(new(infer.Background))
+		if err == nil {
+			f.Head, f.Rejection = head, r
+		} else if !errors.Is(err, classifier.ErrNoNegatives) {
 			return nil, err
 		}
-		f.Head, f.Rejection = head, r
+	} else if f.Recipe.Method == classifier.Mean && len(f.Head.Labels) > 1 {
+		// A workspace without the answer "unknown" imprints this head, which has other logits.
+		return nil, fmt.Errorf("head %q with a class called %q: train with another head, or rename the class", classifier.Mean, classifier.UnknownLabel)
 	}
 	settings := store.Settings{Resize: e.resize, Layout: classifier.Float}
 	file, err := publish.Model(e.file, e.backbone, f.Head, nil, settings)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint"
@@ -15,11 +16,32 @@ import (
 )
 
 // TestTrainExamples compares the model with that of a workspace.
+// TestTrainExamples compares the model with that of a workspace, for backbones with pictures of other
+// things and without.
 func TestTrainExamples(t *testing.T) {
+	own := phototest.Backbone(t, "own.tflite", append(builtin.Model(), 0))
+	for _, test := range []struct {
+		name, backbone string
+		method         classifier.Method
+		photos         uint64 // of each class
+		unknown        bool
+	}{
+		{"built-in", "", classifier.Auto, 5, true},
+		{"own", own, classifier.Auto, 5, true},
+		{"own, imprinted", own, classifier.Mean, 5, true},
+		{"own, few photos", own, classifier.Mean, 1, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			items := phototest.Kinds(0, test.photos)
+			items = append(items, dataset.Item{Path: "damaged.png", Label: items[0].Label, Content: []byte("no photo")})
+			testTrainExamples(t, items, test.backbone, test.method, test.unknown)
+		})
+	}
+}
+
+func testTrainExamples(t *testing.T, items []dataset.Item, backbone string, method classifier.Method, unknown bool) {
 	ctx := context.Background()
-	items := phototest.Kinds(0, 5)
-	items = append(items, dataset.Item{Path: "damaged.png", Label: items[0].Label, Content: []byte("no photo")})
-	w, err := imprint.Open(filepath.Join(t.TempDir(), "w"), imprint.Options{})
+	w, err := imprint.Open(filepath.Join(t.TempDir(), "w"), imprint.Options{Backbone: backbone, Head: method})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +49,7 @@ func TestTrainExamples(t *testing.T) {
 	if _, err := w.Add(ctx, items, imprint.AddOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	e, err := Open(Options{Threads: 2})
+	e, err := Open(Options{Backbone: backbone, Threads: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,9 +67,12 @@ func TestTrainExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := e.TrainExamples(classifier.Auto, examples)
+	got, err := e.TrainExamples(method, examples)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if has := got.Fitted.Rejection != nil; has != unknown {
+		t.Errorf("the model can answer unknown: got %v, want %v", has, unknown)
 	}
 	for name, content := range map[string][]byte{"model.tflite": got.File, "labels.txt": got.Labels} {
 		want, err := os.ReadFile(filepath.Join(filepath.Dir(w.ModelPath()), name))

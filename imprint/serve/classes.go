@@ -32,6 +32,10 @@ type Unknown struct {
 	// FalseRejects is the rate of left-out training photos for which the answer is "unknown", or 0
 	// if it can't be estimated yet.
 	FalseRejects float64 `json:"rejected"`
+	// Unlike reports whether only the training photos decide what is unknown, because there are no
+	// others. The rate at which other things are accepted is then not known, and the target has no
+	// effect.
+	Unlike bool `json:"unlike,omitempty"`
 }
 
 // Accuracy is the leave-one-out accuracy: each training photo is classified by a model trained
@@ -142,7 +146,7 @@ func listClasses(ws *imprint.Workspace) *Classes {
 	list.Total = len(list.Classes)
 	list.Unknown.FalseAccepts = 1
 	if r := ws.Head().Rejection; r != nil {
-		list.Unknown = Unknown{r.TargetFAR, float64(r.Rejected) / float64(max(r.Positives, 1))}
+		list.Unknown = Unknown{r.TargetFAR, float64(r.Rejected) / float64(max(r.Positives, 1)), r.Own && r.Negatives == 0}
 	}
 	var e classifier.Estimate
 	if len(list.Classes) > 1 {

@@ -38,8 +38,12 @@ func (g *Background) Units(b *backbone.Backbone) [][]float64 {
 }
 
 // Reject adds a row for unknown things to f's head, as [classifier.Background.Reject] does. About a
-// proportion rate of other things is accepted. There must be embeddings for b.
+// proportion rate of other things is accepted. Without embeddings for b, it is
+// [classifier.RejectUnlike].
 func (g *Background) Reject(b *backbone.Backbone, f *classifier.Fitted, examples, negatives []classifier.Example, rate float64) (*classifier.Head, *classifier.Rejection, error) {
+	if len(g.Units(b)) == 0 {
+		return classifier.RejectUnlike(f, examples, negatives, rate)
+	}
 	return g.reject(b, f, func(prepared *classifier.Background) (*classifier.Head, *classifier.Rejection, error) {
 		return prepared.Reject(f, examples, negatives, rate)
 	})
@@ -47,6 +51,9 @@ func (g *Background) Reject(b *backbone.Backbone, f *classifier.Fitted, examples
 
 // RejectStream is like Reject for the examples of s, of which f is the result of Fit.
 func (g *Background) RejectStream(b *backbone.Backbone, f *classifier.Fitted, s *classifier.Stream, rate float64) (*classifier.Head, *classifier.Rejection, error) {
+	if len(g.Units(b)) == 0 {
+		return s.RejectUnlike(f, rate)
+	}
 	return g.reject(b, f, func(prepared *classifier.Background) (*classifier.Head, *classifier.Rejection, error) {
 		return s.Reject(prepared, f, rate)
 	})
