@@ -129,11 +129,6 @@ func (b *Background) center(rows [][]float64) [][]float64 {
 // An error wraps [ErrLabelTaken], [ErrRate], [ErrShape] or [ErrExamples].
 func (b *Background) Reject(f *Fitted, examples, negatives []Example, rate float64) (*Head, *Rejection, error) {
 	examples = sortedExamples(examples)
-	others := make([]Example, len(negatives))
-	for i, e := range negatives {
-		others[i] = Example{Unit: e.Unit}
-	}
-	others = sortedExamples(others)
 	sample := sampleForBackground(classCounts(examples))
 	tops := make([]float64, len(sample))
 	for k, i := range sample {
@@ -142,18 +137,24 @@ func (b *Background) Reject(f *Fitted, examples, negatives []Example, rate float
 			tops[k] = f.leftOutTops[i]
 		}
 	}
-	return b.reject(f, pick(examples, sample), tops, pick(others, subsample(others, 3*sampledExamples)), rate)
+	return b.reject(f, pick(examples, sample), tops, b.sampleNegatives(negatives), rate)
+}
+
+// sampleNegatives returns the negatives to train on, sorted.
+func (b *Background) sampleNegatives(negatives []Example) []Example {
+	others := make([]Example, len(negatives))
+	for i, e := range negatives {
+		others[i] = Example{Unit: e.Unit}
+	}
+	others = sortedExamples(others)
+	return pick(others, subsample(others, 3*sampledExamples))
 }
 
 // reject is like Reject, given the examples and negatives to train on. leftOutTops holds the largest
 // logit of f's head for each example that was left out, and NaN for other examples.
 func (b *Background) reject(f *Fitted, positives []Example, leftOutTops []float64, negatives []Example, rate float64) (*Head, *Rejection, error) {
-	if err := canReject(f, rate); err != nil {
+	if err := b.canReject(f.Head, rate); err != nil {
 		return nil, nil, err
-	}
-	if f.Head.Dim != len(b.mean) || f.Head.Sqrt != b.sqrt {
-		return nil, nil, fmt.Errorf("reject with a background of %d values (square roots: %v) for a head of %d values (%v): %w",
-			len(b.mean), b.sqrt, f.Head.Dim, f.Head.Sqrt, ErrShape)
 	}
 	r, err := b.regress(positives, negatives)
 	if err != nil {
@@ -174,13 +175,7 @@ func (b *Background) reject(f *Fitted, positives []Example, leftOutTops []float6
 			own = append(own, top+float64(slope*r.positives[k]))
 		}
 	}
-	rejection := newRejection(scores, float64(b.share*rate))
-	rejection.TargetFAR = rate
-	lowest := rejection.Threshold
-	if len(negatives) == 0 {
-		lowest = newRejection(scores, min(1, lowered*b.share)*rate).Threshold
-	}
-	rejection.separate(own, scores, lowest)
+	rejection := b.threshold(scores, own, len(negatives), rate)
 	h := *f.Head
 	h.Labels, h.Weights, h.Bias = append(slices.Clone(h.Labels), UnknownLabel), slices.Clone(h.Weights), slices.Clone(h.Bias)
 	for _, w := range r.weights {
@@ -188,6 +183,19 @@ func (b *Background) reject(f *Fitted, positives []Example, leftOutTops []float6
 	}
 	h.Bias = append(h.Bias, float32(rejection.Threshold-float64(slope*r.bias)))
 	return &h, rejection, h.Check()
+}
+
+// threshold chooses the threshold from the scores of the background and of negatives, and from own, those
+// of left-out examples.
+func (b *Background) threshold(scores, own []float64, negatives int, rate float64) *Rejection {
+	r := newRejection(scores, float64(b.share*rate))
+	r.TargetFAR = rate
+	lowest := r.Threshold
+	if negatives == 0 {
+		lowest = newRejection(scores, min(1, lowered*b.share)*rate).Threshold
+	}
+	r.separate(own, scores, lowest)
+	return r
 }
 
 // separate moves the threshold towards the gap between own and others, the scores of left-out examples
@@ -211,12 +219,21 @@ func (r *Rejection) separate(own, others []float64, lowest float64) {
 	r.FalseAccepts = len(others) - first
 }
 
-// canReject returns an error if a row for unknown things can't be added to f's head.
-func canReject(f *Fitted, rate float64) error {
+// canReject returns an error if b can't add a row for unknown things to h.
+func (b *Background) canReject(h *Head, rate float64) error {
+	if h.Dim != len(b.mean) || h.Sqrt != b.sqrt {
+		return fmt.Errorf("reject with a background of %d values (square roots: %v) for a head of %d values (%v): %w",
+			len(b.mean), b.sqrt, h.Dim, h.Sqrt, ErrShape)
+	}
+	return canReject(h, rate)
+}
+
+// canReject returns an error if a row for unknown things can't be added to h.
+func canReject(h *Head, rate float64) error {
 	if !(rate > 0) || rate >= 1 {
 		return fmt.Errorf("reject with a false-accept rate of %v: %w", rate, ErrRate)
 	}
-	if slices.Contains(f.Head.Labels, UnknownLabel) {
+	if slices.Contains(h.Labels, UnknownLabel) {
 		return fmt.Errorf("add a row %q: %w", UnknownLabel, ErrLabelTaken)
 	}
 	return nil

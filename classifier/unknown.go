@@ -66,7 +66,7 @@ const classFolds = 5
 // trained on 5 and 10 photos each, the area under its ROC curve is 0.80 for [LDA]. The area is
 // 0.76 without the mean, 0.77 with the whole mean, and 0.74 for the largest softmax score.
 func Reject(f *Fitted, examples, negatives []Example, rate float64) (*Head, *Rejection, error) {
-	if err := canReject(f, rate); err != nil {
+	if err := canReject(f.Head, rate); err != nil {
 		return nil, nil, err
 	}
 	examples = sortedExamples(examples)

@@ -40,7 +40,7 @@ func (s *Stream) RejectUnlike(f *Fitted, rate float64) (*Head, *Rejection, error
 // rejectUnlike is like RejectUnlike, given the examples that the indexes in f.leftOutTops and
 // f.leftOutBursts mean.
 func (f *Fitted) rejectUnlike(examples, negatives []Example, rate float64) (*Head, *Rejection, error) {
-	if err := canReject(f, rate); err != nil {
+	if err := canReject(f.Head, rate); err != nil {
 		return nil, nil, err
 	}
 	mean := make([]float64, f.Head.Dim) // of the class means

@@ -173,27 +173,37 @@ func (w *Workspace) meanHead(s *store.State) (*classifier.Head, []float64, error
 
 // ownClasses returns the backbone's own last layer as a head.
 func (w *Workspace) ownClasses() (*classifier.Head, error) {
-	fail := func(err error) (*classifier.Head, error) {
-		return nil, fmt.Errorf("keep the classes of %s: %w", w.backbone.Name, err)
+	labels, err := w.ownLabels()
+	if err != nil {
+		return nil, err
 	}
+	own, err := classifier.LastLayer(w.backbone.Model(), w.backbone.LastLayer, labels)
+	if err != nil {
+		return nil, w.notKept(err)
+	}
+	return own, nil
+}
+
+// ownLabels returns the labels of the backbone's own classes.
+func (w *Workspace) ownLabels() ([]string, error) {
 	m, op := w.backbone.Model(), w.backbone.LastLayer
 	if op < 0 {
-		return fail(ErrNoOwnClasses)
+		return nil, w.notKept(ErrNoOwnClasses)
 	}
 	weights := m.Subgraphs[0].Tensors[m.Subgraphs[0].Operators[op].Inputs[1]]
 	classes := int(weights.Shape[0])
 	labels, err := m.Labels()
 	if err != nil && !errors.Is(err, tflite.ErrNoLabels) {
-		return fail(err)
+		return nil, w.notKept(err)
 	}
 	for len(labels) < classes {
 		labels = append(labels, fmt.Sprintf("class %d", len(labels)))
 	}
-	own, err := classifier.LastLayer(m, op, labels[:classes])
-	if err != nil {
-		return fail(err)
-	}
-	return own, nil
+	return labels[:classes], nil
+}
+
+func (w *Workspace) notKept(err error) error {
+	return fmt.Errorf("keep the classes of %s: %w", w.backbone.Name, err)
 }
 
 // currentHead returns the head of the workspace's state.

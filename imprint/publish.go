@@ -158,8 +158,8 @@ func (w *Workspace) Export(path, labels string, layout classifier.Layout, keepCl
 	fail := func(err error) (*Written, error) { return nil, fmt.Errorf("export: %w", err) }
 	s := *w.state
 	s.Settings.Layout, s.Settings.KeepClasses = layout, keepClasses && layout != classifier.TPU
-	if layout == classifier.Coral || s.Settings.KeepClasses {
-		s.Settings.Unknown, s.Settings.UnknownRule = 0, store.Background // neither can contain a row for "unknown"
+	if layout == classifier.Coral {
+		s.Settings.Unknown, s.Settings.UnknownRule = 0, store.Background // it can't contain a row for "unknown"
 	}
 	if layout == classifier.Frigate {
 		s.Settings.Layout, s.Settings.None = classifier.Float, classifier.FrigateNone

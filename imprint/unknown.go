@@ -3,6 +3,7 @@ package imprint
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/imprintkit/imprint/backbone/builtin"
@@ -28,12 +29,12 @@ func (w *Workspace) unknownRate(s *store.State) float64 {
 
 // unknownOff says why the answer "unknown" is off by default, or returns "".
 func (w *Workspace) unknownOff(s *store.State) string {
-	labels, set := s.Labels(), s.Settings
+	labels, set := w.labelsOf(s), s.Settings
 	switch {
 	case set.Layout == classifier.Coral:
 		return "Coral's engine adds classes to the coral layout"
-	case set.KeepClasses:
-		return "the backbone's own classes are kept"
+	case set.KeepClasses && !w.hasBackground(s):
+		return fmt.Sprintf("the backbone's own classes are kept, it has no background, and there are fewer than %d negatives", minBackground)
 	case store.Spelling(labels, set.NoneLabel()) != "":
 		return labelTaken{store.Spelling(labels, set.NoneLabel())}.Error()
 	case slices.Contains(labels, classifier.UnknownLabel):
@@ -44,6 +45,20 @@ func (w *Workspace) unknownOff(s *store.State) string {
 		}
 	}
 	return ""
+}
+
+// labelsOf returns the labels of all classes of s, without "unknown".
+func (w *Workspace) labelsOf(s *store.State) []string {
+	if !s.Settings.KeepClasses {
+		return s.Labels()
+	}
+	own, _ := w.ownLabels() // without any, training fails
+	return slices.Concat(own, s.Labels())
+}
+
+// hasBackground reports whether a head can be trained against a background or, instead of it, negatives.
+func (w *Workspace) hasBackground(s *store.State) bool {
+	return len(w.background.Units(w.backbone)) > 0 || len(s.Negatives()) >= minBackground
 }
 
 // SetUnknown sets Options.Unknown for the next Retrain.
@@ -58,27 +73,61 @@ func (w *Workspace) SetUnknown(rate float64) error {
 // withUnknown trains the head of s with a row for "unknown". The head has no such row if there are too
 // few photos, classes or negatives to learn from.
 func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
-	switch {
-	case s.Settings.Layout == classifier.Coral:
+	if s.Settings.Layout == classifier.Coral {
 		return nil, fmt.Errorf("%w in the %s layout, because Coral's engine adds classes to it", ErrUnknown, classifier.Coral)
-	case s.Settings.KeepClasses:
-		return nil, fmt.Errorf("%w with the backbone's own classes", ErrUnknown)
+	}
+	labels := w.labelsOf(s)
+	for _, label := range []string{s.Settings.NoneLabel(), classifier.UnknownLabel} {
+		if slices.Contains(labels, label) {
+			return nil, fmt.Errorf("%w: %w", ErrUnknown, labelTaken{label})
+		}
+	}
+	if s.Settings.KeepClasses {
+		return w.keptWithUnknown(s)
 	}
 	f, units, err := w.memory.fit(w, s)
 	if err != nil {
 		return nil, err
 	}
 	head, r, err := w.reject(f, units, s)
-	switch {
-	case errors.Is(err, classifier.ErrNoNegatives):
+	if errors.Is(err, classifier.ErrNoNegatives) {
 		return f, nil
-	case errors.Is(err, classifier.ErrLabelTaken):
-		label := s.Settings.NoneLabel()
-		if !slices.Contains(f.Head.Labels, label) {
-			label = classifier.UnknownLabel
-		}
-		return nil, fmt.Errorf("%w: %w", ErrUnknown, labelTaken{label})
-	case err != nil:
+	}
+	return withRow(f, head, r, s, err)
+}
+
+// keptWithUnknown is like withUnknown for the backbone's own classes and those of s.
+func (w *Workspace) keptWithUnknown(s *store.State) (*classifier.Fitted, error) {
+	f := &classifier.Fitted{Recipe: classifier.Recipe{Method: classifier.Mean}, LogLoss: math.NaN()}
+	var err error
+	if !w.hasBackground(s) {
+		f.Head, _, err = w.meanHead(s)
+		return f, err
+	}
+	own, err := w.ownClasses()
+	if err != nil {
+		return nil, err
+	}
+	sums, err := w.sums(s)
+	if err != nil {
+		return nil, err
+	}
+	units, negatives, rate := w.unitsOf(s.Positives()), w.unitsOf(s.Negatives()), w.unknownRate(s)
+	if len(w.background.Units(w.backbone)) > 0 {
+		head, r, err := w.background.Extend(w.backbone, sums, own, units, negatives, rate)
+		return withRow(f, head, r, s, err)
+	}
+	b, err := backgroundOf(negatives, false)
+	if err != nil {
+		return nil, err
+	}
+	head, r, err := b.Extend(sums, own, units, nil, rate)
+	return withRow(f, head, r, s, err)
+}
+
+// withRow replaces f's head by head, and names its last row, the one for "unknown".
+func withRow(f *classifier.Fitted, head *classifier.Head, r *classifier.Rejection, s *store.State, err error) (*classifier.Fitted, error) {
+	if err != nil {
 		return nil, err
 	}
 	head.Labels[len(head.Labels)-1] = s.Settings.NoneLabel()
@@ -88,29 +137,31 @@ func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
 
 // reject adds a row for "unknown" to f's head, by the rule of s.
 func (w *Workspace) reject(f *classifier.Fitted, units []classifier.Example, s *store.State) (*classifier.Head, *classifier.Rejection, error) {
-	if slices.Contains(f.Head.Labels, s.Settings.NoneLabel()) {
-		return nil, nil, classifier.ErrLabelTaken
-	}
 	negatives, rate := w.unitsOf(s.Negatives()), w.unknownRate(s)
 	if s.Settings.UnknownRule == store.ClassesLeftOut {
 		return classifier.Reject(f, units, slices.Concat(negatives, w.generic(s)), rate)
 	}
-	if len(w.background.Units(w.backbone)) > 0 || len(negatives) < minBackground {
+	if len(negatives) < minBackground || len(w.background.Units(w.backbone)) > 0 {
 		head, r, err := w.background.Reject(w.backbone, f, units, negatives, rate)
 		if errors.Is(err, classifier.ErrNoNegatives) && s.Settings.UnknownRule != store.ByDefault {
 			return classifier.Reject(f, units, negatives, rate) // rejects many photos of the classes, so only if it is asked for
 		}
 		return head, r, err
 	}
-	var own [][]float64
-	for _, e := range negatives {
-		own = append(own, e.Unit)
-	}
-	b, err := classifier.NewBackground(own, f.Head.Sqrt, 1)
+	b, err := backgroundOf(negatives, f.Head.Sqrt)
 	if err != nil {
 		return nil, nil, err
 	}
 	return b.Reject(f, units, nil, rate)
+}
+
+// backgroundOf returns a background of negatives.
+func backgroundOf(negatives []classifier.Example, sqrt bool) (*classifier.Background, error) {
+	var units [][]float64
+	for _, e := range negatives {
+		units = append(units, e.Unit)
+	}
+	return classifier.NewBackground(units, sqrt, 1)
 }
 
 // labelTaken is classifier.ErrLabelTaken with the label.

@@ -2,6 +2,7 @@ package imprint
 
 import (
 	"bytes"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -10,9 +11,12 @@ import (
 	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/backbone/tflite"
 	"github.com/imprintkit/imprint/classifier"
+	"github.com/imprintkit/imprint/dataset"
 	"github.com/imprintkit/imprint/imprint/internal/infer"
 	"github.com/imprintkit/imprint/imprint/internal/phototest"
 	"github.com/imprintkit/imprint/imprint/internal/store"
+	"github.com/imprintkit/imprint/tools/reference"
+	"github.com/imprintkit/imprint/tpu/pool/pooltest"
 )
 
 // builtinWorkspace opens a new workspace with the built-in backbone.
@@ -81,7 +85,8 @@ func TestUnknownOff(t *testing.T) {
 		want  error // with a rate
 	}{
 		{"coral layout", Options{Layout: classifier.Coral}, "cone", ErrUnknown},
-		{"own classes", Options{KeepClasses: &yes, Backbone: own}, "cone", ErrUnknown},
+		{"own classes", Options{KeepClasses: &yes, Backbone: own}, "cone", nil}, // without a background
+		{"label of an own class", Options{KeepClasses: &yes, Backbone: own, None: "base 1"}, "cone", ErrUnknown},
 		{"label", Options{}, classifier.UnknownLabel, ErrUnknown},
 		{"label in upper case", Options{}, "UNKNOWN", nil},
 		{"label with another name", Options{None: "none"}, classifier.UnknownLabel, ErrUnknown},
@@ -210,6 +215,78 @@ func TestUnknownWithoutBackground(t *testing.T) {
 		if r := w.Head().Rejection; r != nil || w.Settings().Unknown != 0 {
 			t.Errorf("turned off: got %+v, settings %+v", r, w.Settings())
 		}
+	}
+}
+
+// TestUnknownWithOwnClasses checks that a photo may show one of the backbone's own classes, a trained class
+// or something unknown, if ten negatives take the place of a background.
+func TestUnknownWithOwnClasses(t *testing.T) {
+	yes := true
+	o := Options{KeepClasses: &yes, Backbone: phototest.Backbone(t, "own.tflite", backbonetest.Classifier(3)), None: "none"}
+	var models [][]byte
+	items, negatives := slices.Concat(photos("cone", 1, 0, 4), photos("duck", 2, 0, 4)), slices.Concat(photos("", 5, 0, 6), phototest.Waves("", 6, 6))
+	for range 2 {
+		w := builtinWorkspace(t, o)
+		if _, err := w.Add(t.Context(), items, AddOptions{Negatives: negatives}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := headLabels(w); !slices.Equal(got, []string{"base 0", "base 1", "base 2", "cone", "duck", "none"}) {
+			t.Errorf("got labels %v, error %v", got, err)
+		}
+		if r := w.Head().Rejection; r == nil || r.Negatives != 12 || w.Settings().Unknown != infer.DefaultRate {
+			t.Errorf("got %+v, settings %+v, want 12 negatives", r, w.Settings())
+		}
+		unknown := 0
+		for i, r := range classify(t, w, slices.Concat(photos("", 1, 9, 1), photos("", 2, 9, 1), negatives)...) {
+			if want := []string{"cone", "duck"}; i < 2 && r.Label != want[i] || i >= 2 && slices.Contains(want, r.Label) {
+				t.Errorf("photo %d: got %s", i, r.Label)
+			}
+			if r.Unknown {
+				unknown++
+			}
+		}
+		if unknown < 6 {
+			t.Errorf("%d of 12 negatives are unknown, want half of them", unknown)
+		}
+		models = append(models, readModel(t, w))
+		slices.Reverse(items)
+		slices.Reverse(negatives)
+	}
+	if !bytes.Equal(models[0], models[1]) {
+		t.Error("another order of the photos gives another model")
+	}
+}
+
+// TestUnknownWithImageNet adds hot dogs to the 1001 classes of a model of Coral's.
+func TestUnknownWithImageNet(t *testing.T) {
+	yes := true
+	w := builtinWorkspace(t, Options{KeepClasses: &yes, Backbone: reference.Path(t, "models", pooltest.Small+".tflite")})
+	photo := func(name, label string) dataset.Item {
+		b, err := os.ReadFile(reference.Path(t, "images", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return dataset.Item{Path: name, Label: label, Content: b}
+	}
+	mustAdd(t, w, photo("hotdog_train_0.bmp", "lunch"), photo("hotdog_train_1.bmp", "lunch"))
+	if r := w.Head().Rejection; r == nil || !r.Background {
+		t.Fatalf("got %+v, want a rejection with a background", r)
+	}
+	ask := []dataset.Item{photo("hotdog_test_0.bmp", ""), photo("parrot.jpg", ""), photo("cat.bmp", "")}
+	if got := labelsOf(classify(t, w, ask...)); !slices.Equal(got, []string{"lunch", "macaw", "Egyptian cat"}) {
+		t.Errorf("got %v, want lunch and the model's own classes", got)
+	}
+	drawings, unknown := slices.Concat(phototest.Kinds(0, 3), phototest.Blocks(3)), 0
+	for _, r := range classify(t, w, drawings...) {
+		if r.Label == "lunch" {
+			t.Errorf("a drawing is %s", r.Label)
+		}
+		if r.Unknown {
+			unknown++
+		}
+	}
+	if unknown < len(drawings)/4 {
+		t.Errorf("%d of %d drawings are unknown", unknown, len(drawings))
 	}
 }
 

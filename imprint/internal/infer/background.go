@@ -44,8 +44,16 @@ func (g *Background) Reject(b *backbone.Backbone, f *classifier.Fitted, examples
 	if len(g.Units(b)) == 0 {
 		return classifier.RejectUnlike(f, examples, negatives, rate)
 	}
-	return g.reject(b, f, func(prepared *classifier.Background) (*classifier.Head, *classifier.Rejection, error) {
+	return g.reject(b, f.Head.Sqrt, func(prepared *classifier.Background) (*classifier.Head, *classifier.Rejection, error) {
 		return prepared.Reject(f, examples, negatives, rate)
+	})
+}
+
+// Extend adds the classes of sums, and a row for unknown things, to the backbone's own classes, as
+// [classifier.Background.Extend] does. There must be embeddings for b.
+func (g *Background) Extend(b *backbone.Backbone, sums *classifier.Sums, own *classifier.Head, examples, negatives []classifier.Example, rate float64) (*classifier.Head, *classifier.Rejection, error) {
+	return g.reject(b, false, func(prepared *classifier.Background) (*classifier.Head, *classifier.Rejection, error) {
+		return prepared.Extend(sums, own, examples, negatives, rate)
 	})
 }
 
@@ -54,19 +62,19 @@ func (g *Background) RejectStream(b *backbone.Backbone, f *classifier.Fitted, s 
 	if len(g.Units(b)) == 0 {
 		return s.RejectUnlike(f, rate)
 	}
-	return g.reject(b, f, func(prepared *classifier.Background) (*classifier.Head, *classifier.Rejection, error) {
+	return g.reject(b, f.Head.Sqrt, func(prepared *classifier.Background) (*classifier.Head, *classifier.Rejection, error) {
 		return s.Reject(prepared, f, rate)
 	})
 }
 
-func (g *Background) reject(b *backbone.Backbone, f *classifier.Fitted, add func(*classifier.Background) (*classifier.Head, *classifier.Rejection, error)) (*classifier.Head, *classifier.Rejection, error) {
+func (g *Background) reject(b *backbone.Backbone, sqrt bool, add func(*classifier.Background) (*classifier.Head, *classifier.Rejection, error)) (*classifier.Head, *classifier.Rejection, error) {
 	units, prepared := g.Units(b), &g.plain
-	if f.Head.Sqrt {
+	if sqrt {
 		prepared = &g.sqrt
 	}
 	if *prepared == nil {
 		var err error
-		if *prepared, err = classifier.NewBackground(units, f.Head.Sqrt, backgroundShare); err != nil {
+		if *prepared, err = classifier.NewBackground(units, sqrt, backgroundShare); err != nil {
 			return nil, nil, err
 		}
 	}
