@@ -60,7 +60,7 @@ func (b *Background) Extend(s *Sums, base *Head, examples, negatives []Example, 
 			own = append(own, added.largestWithout(e, change)-max(slices.Max(kept.logits(e)), level)+float64(slope*r.positives[k]))
 		}
 	}
-	rejection := b.threshold(scores, own, len(negatives), rate)
+	rejection := b.threshold(len(added.Labels), scores, own, len(negatives), rate)
 	for c := range added.Labels {
 		row := added.Row(c)
 		for i, w := range r.weights {
