@@ -15,9 +15,9 @@ import (
 // (Hendrycks et al.: Scaling Out-of-Distribution Detection for Real-World Settings, ICML 2022).
 //
 // To the logits of all new classes, Extend adds s·g minus a threshold, where s and g are as for
-// [Background.Reject]. The accept score is s·g + the largest logit of a new class minus the largest of the
-// other rows. As there, the threshold follows from rate and the left-out examples. Whether the best class
-// is one of base's or a new one may change; the best one of base's classes and the best new one do not.
+// [Background.Reject]. The threshold follows from rate and the left-out examples as there: it is chosen
+// for the difference to the row for unknown things. Whether the best class is one of base's or a new one
+// may change; the best one of base's classes and the best new one do not.
 //
 // An error wraps [ErrLabelTaken], [ErrRate], [ErrShape] or [ErrExamples].
 func (b *Background) Extend(s *Sums, base *Head, examples, negatives []Example, rate float64) (*Head, *Rejection, error) {
@@ -37,21 +37,13 @@ func (b *Background) Extend(s *Sums, base *Head, examples, negatives []Example, 
 	}
 	kept, added := h.split(len(base.Labels))
 	level := median(largestLogits(kept, b.features))
-	// margins returns the largest logits of new classes minus the largest of the other rows.
-	margins := func(rows [][]float64) []float64 {
-		m := largestLogits(added, rows)
-		for i, v := range largestLogits(kept, rows) {
-			m[i] -= max(v, level)
-		}
-		return m
-	}
-	scores := margins(b.features)
+	scores := largestLogits(added, b.features)
 	slope := max(minSlope, float64(slopePerDeviation*deviation(scores)))
 	for i, g := range r.background {
-		scores[i] += float64(slope * g)
+		scores[i] += float64(slope*g) - level
 	}
-	for i, m := range margins(r.negativeFeatures) {
-		scores = append(scores, m+float64(slope*r.negatives[i]))
+	for i, top := range largestLogits(added, r.negativeFeatures) {
+		scores = append(scores, top+float64(slope*r.negatives[i])-level)
 	}
 	var own []float64
 	for k, change := range s.changesWithout(examples, sample) {
