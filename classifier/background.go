@@ -25,10 +25,6 @@ const (
 	// The threshold rejects 5 % of the left-out examples or fewer if it can be raised, and is lowered if
 	// it rejects more than 10 %. Then it accepts at most twice as much of the background.
 	raisedTo, loweredTo, lowered = 0.05, 0.1, 2
-	// The threshold is raised at most to this part of the way from the median score of other things to that
-	// of left-out examples, or half of the way with fewer than manyLeftOut. With 0.6 instead of 0.5, 60 % fewer
-	// clothes passed for trash with the two best backbones, and up to 2 % more photos of classes were rejected.
-	raisedBy, manyLeftOut = 0.6, 20
 	// oneClass is the proportion by which a single class without left-out examples accepts more of the
 	// background. With 1, three backbones accepted 8 to 12 % of flowers after one photo of clothing.
 	oneClass = 0.5
@@ -124,9 +120,9 @@ func (b *Background) center(rows [][]float64) [][]float64 {
 //
 // The threshold accepts a proportion of the background and the negatives: the background's share of
 // rate, and half as much again for a single class without left-out examples. If left-out examples have
-// larger scores, the threshold is higher, up to 0.6 of the way between both medians. If it rejects more
-// than a tenth of them and there are no negatives, it is lower, but accepts at most twice that proportion,
-// or rate.
+// larger scores, the threshold is higher, up to halfway between both medians. If it rejects more than a
+// tenth of them and there are no negatives, it is lower, but accepts at most twice that proportion, or
+// rate.
 //
 // The accept score is s·g + the largest logit of the classes. g is a ridge regression from the
 // features to 1 for examples and −1 for the background and negatives. Both sides have the same
@@ -219,13 +215,8 @@ func (b *Background) threshold(classes int, scores, own []float64, negatives int
 func (r *Rejection) separate(own, others []float64, lowest float64) {
 	slices.Sort(own)
 	if r.Positives = len(own); r.Positives > 0 {
-		part := raisedBy
-		if len(own) < manyLeftOut {
-			part = 0.5
-		}
-		middle := others[len(others)/2]
-		most := middle + float64(part*(own[len(own)/2]-middle))
-		if up := min(most, own[int(raisedTo*float64(len(own)))]) - r.Threshold; up > 0 {
+		middle := (own[len(own)/2] + others[len(others)/2]) / 2
+		if up := min(middle, own[int(raisedTo*float64(len(own)))]) - r.Threshold; up > 0 {
 			r.Threshold += float64(max(0, 1-2*r.TargetFAR) * up) // all the way for a rate of 0
 		} else if low := own[int(loweredTo*float64(len(own)))]; low < r.Threshold {
 			r.Threshold = max(low, lowest)
