@@ -214,7 +214,7 @@ func (w *Workspace) currentHead() (*classifier.Fitted, error) {
 		}
 		var err error
 		if w.head = w.publishedHead(); w.head == nil {
-			if w.head, _, err = w.newHead(w.state); err != nil {
+			if _, w.head, err = w.rebuild(); err != nil {
 				return nil, err
 			}
 		}

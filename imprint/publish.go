@@ -51,6 +51,21 @@ func (w *Workspace) build(s *store.State) ([]byte, *classifier.Fitted, error) {
 	return b, head, err
 }
 
+// rebuild makes the model of the workspace's state again. An older version may have made it without the
+// row for "unknown" that the default rule gives now.
+func (w *Workspace) rebuild() ([]byte, *classifier.Fitted, error) {
+	now := *w.state
+	model, head, err := w.build(&now)
+	if err != nil || now.Settings.UnknownRule != store.ByDefault || now.Rejects() || store.Sum(model) == now.Model {
+		return model, head, err
+	}
+	now.Settings.Unknown, now.Settings.UnknownRule = 0, store.Background
+	if b, older, err := w.build(&now); err == nil && store.Sum(b) == now.Model {
+		return b, older, nil
+	}
+	return model, head, nil
+}
+
 // published returns the replacements of labels.txt and model.tflite. Without classes, these remove
 // both files. The labels come first, so that a program that reads the new model finds its labels.
 func (w *Workspace) published(model []byte, head *classifier.Fitted) []store.Replacement {
@@ -105,7 +120,7 @@ func (w *Workspace) republish() (bool, error) {
 	if labels, err := w.publishedLabels(); err == nil { // only labels.txt does not belong to the state
 		return true, w.store.Disk.Replace(w.labelsFile(labels))
 	}
-	model, head, err := w.build(w.state)
+	model, head, err := w.rebuild()
 	if err != nil {
 		return false, err
 	}

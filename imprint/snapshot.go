@@ -40,7 +40,7 @@ type Snapshot struct {
 func (w *Workspace) Snapshot() (*Snapshot, error) {
 	model, err := w.publishedModel()
 	if err != nil { // a process was killed before it published the model
-		model, _, err = w.build(w.state)
+		model, _, err = w.rebuild()
 	}
 	if err != nil {
 		return nil, err

@@ -189,6 +189,62 @@ func TestUnknownOfOlderVersions(t *testing.T) {
 	}
 }
 
+// TestUnknownBefore opens workspaces of an older version, which had no row for "unknown" in these cases.
+// Its models must stay as they are until the next change, even if model.tflite is lost.
+func TestUnknownBefore(t *testing.T) {
+	own := phototest.Backbone(t, "own.tflite", append(builtin.Model(), 0))
+	small := reference.Path(t, "models", pooltest.Small+".tflite")
+	yes := true
+	for _, test := range []struct {
+		name string
+		o    Options
+	}{
+		{"auto", Options{Backbone: own}},
+		{"mean", Options{Backbone: own, Head: classifier.Mean}},
+		{"own classes", Options{Backbone: small, KeepClasses: &yes}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			off := 0.0
+			test.o.Unknown = &off
+			w := builtinWorkspace(t, test.o)
+			mustAdd(t, w, slices.Concat(photos("a", 0, 0, 6), photos("b", 1, 0, 6))...)
+			old := *w.state
+			old.Settings.UnknownRule = store.ByDefault // as the older version left it
+			b, err := old.Encode(store.MaxState)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(w.store.Path(store.SlotFile(old.Generation)), b, 0o666); err != nil {
+				t.Fatal(err)
+			}
+			before, ask := readModel(t, w), slices.Concat(photos("", 0, 29, 1), phototest.Waves("", 6, 1))
+			want := classify(t, w, ask...)
+			for range 2 {
+				w = openWorkspace(t, w.store.Dir, Options{})
+				if r := w.Head().Rejection; r != nil {
+					t.Errorf("got %+v, want no rejection", r)
+				}
+				for i, got := range classify(t, w, ask...) {
+					if got.Label != want[i].Label || got.Score != want[i].Score {
+						t.Errorf("photo %d: got %s %v, want %s %v", i, got.Label, got.Score, want[i].Label, want[i].Score)
+					}
+				}
+				if err := os.Remove(w.ModelPath()); err != nil {
+					t.Fatal(err)
+				}
+				w = openWorkspace(t, w.store.Dir, Options{})
+				if repaired, err := w.Repair(t.Context()); err != nil || !repaired || !bytes.Equal(readModel(t, w), before) {
+					t.Errorf("repaired %v, error %v, want the same model", repaired, err)
+				}
+			}
+			mustAdd(t, w, photos("b", 1, 6, 1)...)
+			if w.Head().Rejection == nil {
+				t.Error("no rejection after the next change")
+			}
+		})
+	}
+}
+
 // TestUnknownWithoutBackground checks that a backbone without a background rejects what is unlike the
 // user's photos, from ten photos on, unless the user turns it off.
 func TestUnknownWithoutBackground(t *testing.T) {

@@ -43,6 +43,9 @@ func (s *State) Next() {
 	s.Before = s.file.crc
 }
 
+// Rejects reports whether the model made from s has a row for "unknown".
+func (s *State) Rejects() bool { return s.Made != nil && s.Made.Rejection != nil }
+
 // copy returns a copy of s that can be changed without changing s.
 func (s *State) copy() *State {
 	c := *s
