@@ -167,7 +167,7 @@ func TestUndo(t *testing.T) {
 }
 
 func TestRetrain(t *testing.T) {
-	const coralEngine, ownClasses = "Coral's engine adds classes to the coral layout", "the backbone's own classes are kept, it has no background, and there are fewer than 10 negatives"
+	const coralEngine, ownClasses = "Coral's engine adds classes to the coral layout", "the backbone's own classes are kept, the backbone has no background, and there are fewer than 10 negatives"
 	ctx := context.Background()
 	dir, o := newWorkspace(t)
 	o.Backbone = phototest.Backbone(t, "classifier.tflite", backbonetest.Classifier(4))

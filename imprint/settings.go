@@ -14,7 +14,7 @@ type Settings struct {
 	KeepClasses bool // keep the backbone's own classes
 	Head        classifier.Method
 	Unknown     float64 // target false-accept rate, 0…1; 0 turns off the answer "unknown"
-	UnknownOff  string  // why that answer is off by default, or ""
+	UnknownOff  string  // why that answer is off although the user did not turn it off, or ""
 	Detector    *predict.DetectorChoice
 }
 
@@ -26,8 +26,11 @@ func (w *Workspace) Settings() Settings {
 	if d := s.Detector; d != nil {
 		now.Detector = &predict.DetectorChoice{Model: d.Name, Only: d.Only, Min: d.Min}
 	}
-	if s.UnknownRule == store.ByDefault {
+	switch {
+	case s.UnknownRule == store.ByDefault:
 		now.UnknownOff = w.unknownOff(w.state)
+	case now.Unknown > 0 && !w.state.Rejects():
+		now.UnknownOff = w.needsBackground(w.state)
 	}
 	return now
 }

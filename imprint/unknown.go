@@ -33,18 +33,37 @@ func (w *Workspace) unknownOff(s *store.State) string {
 	switch {
 	case set.Layout == classifier.Coral:
 		return "Coral's engine adds classes to the coral layout"
-	case set.KeepClasses && !w.hasBackground(s):
-		return fmt.Sprintf("the backbone's own classes are kept, it has no background, and there are fewer than %d negatives", minBackground)
+	case w.needsBackground(s) != "":
+		return w.needsBackground(s)
 	case store.Spelling(labels, set.NoneLabel()) != "":
-		return labelTaken{store.Spelling(labels, set.NoneLabel())}.Error()
+		return takenIn(s, store.Spelling(labels, set.NoneLabel())).Error()
 	case slices.Contains(labels, classifier.UnknownLabel):
-		return labelTaken{classifier.UnknownLabel}.Error()
+		return takenIn(s, classifier.UnknownLabel).Error()
 	case set.Layout == classifier.TPU:
 		if p, err := w.pairOf(set.Pair); err == nil && p.CheckRoom(len(labels)+1, w.backbone.Dim()) != nil {
 			return fmt.Sprintf("%s has no room for another row", set.Pair.Compiled)
 		}
 	}
 	return ""
+}
+
+// needsBackground says why a head of s can't have a row for "unknown" without a background, if there is none
+// and there are too few negatives. It returns "" otherwise.
+func (w *Workspace) needsBackground(s *store.State) (why string) {
+	switch {
+	case s.Settings.KeepClasses:
+		why = "the backbone's own classes are kept"
+	case s.Settings.Layout == classifier.TPU:
+		// compiled.Pair.WriteLastLayer folds the biases into the weights, and with them the threshold of
+		// classifier.RejectUnlike, along almost the direction that the row compares photos with.
+		why = "the layout is tpu"
+	case s.Settings.Method() == classifier.CoralSGD:
+		why = "the head coral-sgd leaves no photos out" // from which classifier.RejectUnlike gets its threshold
+	}
+	if why == "" || w.hasBackground(s) {
+		return ""
+	}
+	return fmt.Sprintf("%s, the backbone has no background, and there are fewer than %d negatives", why, minBackground)
 }
 
 // labelsOf returns the labels of all classes of s, without "unknown".
@@ -79,7 +98,7 @@ func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
 	labels := w.labelsOf(s)
 	for _, label := range []string{s.Settings.NoneLabel(), classifier.UnknownLabel} {
 		if slices.Contains(labels, label) {
-			return nil, fmt.Errorf("%w: %w", ErrUnknown, labelTaken{label})
+			return nil, fmt.Errorf("%w: %w", ErrUnknown, takenIn(s, label))
 		}
 	}
 	if s.Settings.KeepClasses {
@@ -100,7 +119,7 @@ func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
 func (w *Workspace) keptWithUnknown(s *store.State) (*classifier.Fitted, error) {
 	f := &classifier.Fitted{Recipe: classifier.Recipe{Method: classifier.Mean}, LogLoss: math.NaN()}
 	var err error
-	if !w.hasBackground(s) {
+	if w.needsBackground(s) != "" {
 		f.Head, _, err = w.meanHead(s)
 		return f, err
 	}
@@ -141,6 +160,9 @@ func (w *Workspace) reject(f *classifier.Fitted, units []classifier.Example, s *
 	if s.Settings.UnknownRule == store.ClassesLeftOut {
 		return classifier.Reject(f, units, slices.Concat(negatives, w.generic(s)), rate)
 	}
+	if s.Settings.Layout == classifier.TPU && w.needsBackground(s) != "" {
+		return nil, nil, classifier.ErrNoNegatives
+	}
 	if len(negatives) < minBackground || len(w.background.Units(w.backbone)) > 0 {
 		head, r, err := w.background.Reject(w.backbone, f, units, negatives, rate)
 		if errors.Is(err, classifier.ErrNoNegatives) && s.Settings.UnknownRule != store.ByDefault {
@@ -165,12 +187,30 @@ func backgroundOf(negatives []classifier.Example, sqrt bool) (*classifier.Backgr
 }
 
 // labelTaken is classifier.ErrLabelTaken with the label.
-type labelTaken struct{ label string }
+type labelTaken struct {
+	label string
+	own   bool // a class of the backbone has it
+}
 
-func (e labelTaken) Error() string { return fmt.Sprintf("a class is called %q", e.label) }
+// takenIn returns the error that a class of s, or one that s keeps, has a label.
+func takenIn(s *store.State, label string) labelTaken {
+	return labelTaken{label, !slices.Contains(s.Labels(), label)}
+}
 
-// TakenLabel returns the label, for the command's hint.
-func (e labelTaken) TakenLabel() string { return e.label }
+func (e labelTaken) Error() string {
+	if e.own {
+		return fmt.Sprintf("a class of the backbone is called %q", e.label)
+	}
+	return fmt.Sprintf("a class is called %q", e.label)
+}
+
+// TakenLabel returns the label of a class that can be renamed, or "", for the command's hint.
+func (e labelTaken) TakenLabel() string {
+	if e.own {
+		return ""
+	}
+	return e.label
+}
 
 func (labelTaken) Unwrap() error { return classifier.ErrLabelTaken }
 

@@ -86,6 +86,7 @@ func TestUnknownOff(t *testing.T) {
 	}{
 		{"coral layout", Options{Layout: classifier.Coral}, "cone", ErrUnknown},
 		{"own classes", Options{KeepClasses: &yes, Backbone: own}, "cone", nil}, // without a background
+		{"coral-sgd", Options{Head: classifier.CoralSGD, Backbone: own}, "cone", nil},
 		{"label of an own class", Options{KeepClasses: &yes, Backbone: own, None: "base 1"}, "cone", ErrUnknown},
 		{"label", Options{}, classifier.UnknownLabel, ErrUnknown},
 		{"label in upper case", Options{}, "UNKNOWN", nil},
@@ -100,8 +101,8 @@ func TestUnknownOff(t *testing.T) {
 			w = openWorkspace(t, w.store.Dir, Options{Unknown: &rate})
 			if err := w.Retrain(t.Context(), ""); test.want != nil {
 				wantError(t, err, test.want)
-			} else if err != nil || w.Settings().UnknownOff != "" {
-				t.Errorf("got off because %q, error %v", w.Settings().UnknownOff, err)
+			} else if off := w.Settings().UnknownOff != ""; err != nil || off == (w.Head().Rejection != nil) {
+				t.Errorf("got off because %q, %v, error %v", w.Settings().UnknownOff, w.Head().Rejection, err)
 			}
 		})
 	}
@@ -242,6 +243,34 @@ func TestUnknownBefore(t *testing.T) {
 				t.Error("no rejection after the next change")
 			}
 		})
+	}
+}
+
+// TestUnknownInCompiledModel checks that a compiled model has no row for "unknown" without a background:
+// such a row would lose its threshold, because biases are folded into the weights.
+func TestUnknownInCompiledModel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("making compiled models is slow")
+	}
+	rate, model := 0.1, "older/"+pooltest.Small
+	o := Options{Backbone: reference.Path(t, "models", model+".tflite"), Layout: classifier.TPU}
+	o.Compiled, o.Uncompiled = reference.Path(t, "models", model+"_edgetpu.tflite"), o.Backbone
+	w := builtinWorkspace(t, o)
+	mustAdd(t, w, kinds(0, 6)...)
+	for range 2 {
+		if r := w.Head().Rejection; r != nil || w.Settings().UnknownOff == "" {
+			t.Errorf("got %+v, off because %q, want no rejection", r, w.Settings().UnknownOff)
+		}
+		w = openWorkspace(t, w.store.Dir, Options{Unknown: &rate})
+		if err := w.Retrain(t.Context(), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Add(t.Context(), nil, AddOptions{Negatives: phototest.Waves("", 6, 10)}); err != nil {
+		t.Fatal(err)
+	}
+	if w.Head().Rejection == nil || w.Settings().UnknownOff != "" {
+		t.Errorf("got no rejection with ten negatives, off because %q", w.Settings().UnknownOff)
 	}
 }
 

@@ -130,8 +130,8 @@ func add(c *cli.Context) error {
 		return nil // the notes on skipped photos already say so
 	}
 	s := summarize(ws)
-	if fresh != nil && s.withoutBackground() {
-		note(c, plain(fresh.Name)+" comes without pictures of other things: unknown is what is unlike your own photos, from about ten photos on")
+	if fresh != nil {
+		noteWithoutBackground(c, fresh.Name, s)
 	}
 	lines := addedLines(added, s)
 	if line := unknownLine(s); c.IsSet("unknown") && line != "" {

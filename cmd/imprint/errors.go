@@ -173,7 +173,11 @@ func hint(err error, command string) string {
 	}
 	var taken interface{ TakenLabel() string }
 	if errors.As(err, &taken) {
-		return fmt.Sprintf("give that class another name: imprint rename %s NAME; or turn the answer off with --unknown off, or call it something else with --none LABEL", shellQuote(taken.TakenLabel()))
+		off := "turn the answer off with --unknown off, or call it something else with --none LABEL"
+		if taken.TakenLabel() == "" { // a class of the backbone
+			return off
+		}
+		return fmt.Sprintf("give that class another name: imprint rename %s NAME; or %s", shellQuote(taken.TakenLabel()), off)
 	}
 	var name *models.NameError
 	if errors.As(err, &name) && name.Err == models.ErrNotPulled {

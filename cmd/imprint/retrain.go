@@ -67,6 +67,7 @@ func retrain(c *cli.Context) error {
 				unknown := unknownLine(s)
 				if now := ws.Backbone().Name; now != was {
 					lines[0] += fmt.Sprintf(", with %s instead of %s", plain(now), plain(was))
+					noteWithoutBackground(c, now, s)
 				}
 				if to.Detector != nil {
 					lines[0] += detectorChange(detector, ws.Settings().Detector)

@@ -300,8 +300,8 @@ func accuracyLine(e classifier.Estimate, classes []imprint.Class) string {
 	return fmt.Sprintf("accuracy %s (%s) on photos left out", percent(e.Accuracy(), 0), percentRange(low, high))
 }
 
-// unknownLine states how well unknown things are rejected, or why they are not by default. It
-// returns "" if the settings turn rejection off.
+// unknownLine states how well unknown things are rejected, or why they are not. It returns "" if the
+// settings turn rejection off.
 func unknownLine(s summary) string {
 	r := s.rejection
 	switch {
@@ -309,8 +309,10 @@ func unknownLine(s summary) string {
 		return fmt.Sprintf("unknown: off, because %s", plain(s.unknownOff))
 	case s.settings.Unknown == 0:
 		return ""
+	case r == nil && (s.estimate.Total >= 10 || s.settings.KeepClasses):
+		return "unknown: off until the next change, because an older version made the model"
 	case r == nil:
-		return "unknown: off until there are more photos or negatives, about ten"
+		return "unknown: off until ten photos can be left out, or there are ten negatives"
 	}
 	line := fmt.Sprintf("false accepts: %s (target %.4g %%)", percent(float64(r.FalseAccepts)/float64(max(r.Negatives, 1)), 1), 100*r.TargetFAR)
 	if r.Background {
@@ -330,7 +332,7 @@ func unknownLine(s summary) string {
 
 // withoutBackground reports whether only the user's photos show what is unknown, or will show it.
 func (s summary) withoutBackground() bool {
-	return s.settings.Unknown > 0 && (s.rejection == nil || s.rejection.Own)
+	return s.settings.Unknown > 0 && s.unknownOff == "" && (s.rejection == nil || s.rejection.Own)
 }
 
 // tipLine names the class for which more photos should help most. It returns "" if they should not

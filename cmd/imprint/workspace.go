@@ -144,6 +144,14 @@ func warnOfQuantization(c *cli.Context, ws *imprint.Workspace) {
 	}
 }
 
+// noteWithoutBackground says what is unknown with a backbone that is new to the workspace, if it has no
+// background.
+func noteWithoutBackground(c *cli.Context, name string, s summary) {
+	if s.withoutBackground() {
+		note(c, plain(name)+" comes without pictures of other things: unknown is what is unlike your own photos, from about ten photos on")
+	}
+}
+
 // summarize returns the summary of a workspace.
 func summarize(ws *imprint.Workspace) summary {
 	return summary{
