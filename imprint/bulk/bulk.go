@@ -126,7 +126,8 @@ func (e *Engine) TrainExamples(method classifier.Method, examples []classifier.E
 
 // model adds the row for "unknown", where possible, and writes the model.
 func (e *Engine) model(f *classifier.Fitted, reject func(*infer.Background) (*classifier.Head, *classifier.Rejection, error)) (*Model, error) {
-	if store.Spelling(f.Head.Labels, classifier.UnknownLabel) == "" {
+	taken := store.Spelling(f.Head.Labels, classifier.UnknownLabel)
+	if taken == "" {
 		head, r, err := reject(new(infer.Background))
 		if err == nil {
 			f.Head, f.Rejection = head, r
@@ -135,7 +136,7 @@ func (e *Engine) model(f *classifier.Fitted, reject func(*infer.Background) (*cl
 		}
 	} else if f.Recipe.Method == classifier.Mean && len(f.Head.Labels) > 1 {
 		// A workspace without the answer "unknown" imprints this head, which has other logits.
-		return nil, fmt.Errorf("head %q with a class called %q: train with another head, or rename the class", classifier.Mean, classifier.UnknownLabel)
+		return nil, fmt.Errorf("head %q with a class called %q: train with another head, or rename the class", classifier.Mean, taken)
 	}
 	settings := store.Settings{Resize: e.resize, Layout: classifier.Float}
 	file, err := publish.Model(e.file, e.backbone, f.Head, nil, settings)

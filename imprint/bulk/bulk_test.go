@@ -15,7 +15,6 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/phototest"
 )
 
-// TestTrainExamples compares the model with that of a workspace.
 // TestTrainExamples compares the model with that of a workspace, for backbones with pictures of other
 // things and without.
 func TestTrainExamples(t *testing.T) {

@@ -231,7 +231,7 @@ const reconnect = listen({
     const a = c.accuracy;
     at("accuracy").textContent = c.classes.length === 0 ? "No classes yet. Name one, then hold the button while the camera sees it, or add photos of it."
       : c.classes.length === 1 && c.unknown.accepted === 1 ? "Only one class, so it always wins. Add a second one."
-      : c.classes.length === 1 ? `Other things are unknown${c.unknown.unlike ? "" : `, except about ${percent(c.unknown.accepted)}`}.`
+      : c.classes.length === 1 ? c.unknown.unlike ? "Photos unlike these are unknown." : `Other things are unknown, except about ${percent(c.unknown.accepted)}.`
       : a.total === 0 ? "To estimate accuracy, record each class a second time."
       : `Accuracy ${percent(a.right / a.total)} (${Math.round(a.low * 100)}–${percent(a.high)}) on photos left out`;
     at("accuracy").title = a.total === 0 ? "" : `${a.right} of ${a.total} photos`;
