@@ -12,7 +12,7 @@ const (
 	// unlikeSlope is like slopePerDeviation, for a score with a standard deviation of 1.
 	unlikeSlope = 3
 	// The threshold lies this many standard deviations below the mean score of left-out examples. With 2,
-	// 93 to 98 % of other photos of the classes were kept (docs/accuracy.md).
+	// 90 to 98 % of other photos of the classes were kept (docs/accuracy.md).
 	unlikeDeviations = 2
 )
 

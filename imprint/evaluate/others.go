@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -11,8 +12,8 @@ import (
 	"github.com/imprintkit/imprint/imprint/internal/infer"
 )
 
-// Others measures how well a head that answers "unknown", trained against the background of its
-// backbone, rejects photos of other things. Rates are in percent, and means over episodes.
+// Others measures how well a head that answers "unknown" by default rejects photos of other things. Rates
+// are in percent, and means over episodes.
 type Others struct {
 	Head      string  `json:"head"`
 	Support   int     `json:"shots"` // support photos per class
@@ -69,7 +70,8 @@ func EmbedOthers(ctx context.Context, name string, b *backbone.Backbone, items [
 
 // EvaluateOthers trains each head with each number of support photos per class, once on all classes
 // and once on a single class, and asks about the query photos of these classes and about others. b
-// computed the embeddings. EvaluateOthers fails with ErrProtocol if there is no background for b.
+// computed the embeddings. The results leave out those for which there is no background for b and too few
+// photos for the answer "unknown". If that leaves none, EvaluateOthers fails with ErrProtocol.
 func (s *Set) EvaluateOthers(ctx context.Context, heads []classifier.Method, support []int, rate float64, b *backbone.Backbone, others []Photos) ([]Others, error) {
 	fail := func(err error) ([]Others, error) {
 		return nil, fmt.Errorf("evaluate photos of other things than %s: %w", s.Name, err)
@@ -77,15 +79,12 @@ func (s *Set) EvaluateOthers(ctx context.Context, heads []classifier.Method, sup
 	if err := s.check(); err != nil {
 		return fail(err)
 	}
-	var g infer.Background
-	if len(g.Units(b)) == 0 {
-		return fail(fmt.Errorf("%w: there is no background for %s", ErrProtocol, b.Name))
-	}
 	for _, o := range others {
 		if len(o.Units) == 0 || len(o.Units[0]) != len(s.Units[0]) {
 			return fail(fmt.Errorf("%w: %s has no photos that fit the set", ErrProtocol, o.Name))
 		}
 	}
+	var g infer.Background
 	var results []Others
 	for _, h := range heads {
 		for _, k := range support {
@@ -97,17 +96,22 @@ func (s *Set) EvaluateOthers(ctx context.Context, heads []classifier.Method, sup
 				if single {
 					r.Classes = 1
 				}
-				for d := range s.Support {
-					if err := ctx.Err(); err != nil {
-						return fail(err)
-					}
-					if err := s.othersEpisode(&r, h, d, b, &g, others); err != nil {
-						return fail(err)
+				var err error
+				for d := 0; err == nil && d < len(s.Support); d++ {
+					if err = ctx.Err(); err == nil {
+						err = s.othersEpisode(&r, h, d, b, &g, others)
 					}
 				}
-				results = append(results, r)
+				if err == nil {
+					results = append(results, r)
+				} else if !errors.Is(err, classifier.ErrNoNegatives) {
+					return fail(err)
+				}
 			}
 		}
+	}
+	if len(results) == 0 {
+		return fail(fmt.Errorf("%w: there is no background for %s, and no head has ten photos to leave out", ErrProtocol, b.Name))
 	}
 	return results, nil
 }

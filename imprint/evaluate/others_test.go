@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/imprintkit/imprint/backbone"
-	"github.com/imprintkit/imprint/backbone/backbonetest"
 	"github.com/imprintkit/imprint/backbone/builtin"
 	"github.com/imprintkit/imprint/classifier"
 	"github.com/imprintkit/imprint/dataset"
@@ -45,12 +44,27 @@ func TestEvaluateOthers(t *testing.T) {
 		}
 	}
 
-	unknown, err := backbone.Parse(backbonetest.Extractor(), backbone.Options{})
+	without, err := backbone.Parse(append(builtin.Model(), 0), backbone.Options{Name: "own"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.EvaluateOthers(ctx, nil, nil, 0.05, unknown, nil)
+	_, err = s.EvaluateOthers(ctx, []classifier.Method{classifier.Auto}, []int{1, 3}, 0.05, without, []Photos{others})
 	wantError(t, err, ErrProtocol)
+	o.Support = 10
+	many, _, _, err := Embed(ctx, "cones", without, append(phototest.Waves("cone", 1, 12), phototest.Waves("duck", 2, 12)...), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err = many.EvaluateOthers(ctx, []classifier.Method{classifier.Auto, classifier.CoralSGD}, []int{1, 10}, 0.05, without, []Photos{others})
+	if err != nil || len(got) == 0 {
+		t.Fatalf("got %v, %v, want results without a background", got, err)
+	}
+	for _, r := range got {
+		if r.Support != 10 || r.Head != string(classifier.Auto) || r.Kept < 50 || r.Sets[0].Accepted > 50 {
+			t.Errorf("got %+v, want other things rejected, after 10 photos", r)
+		}
+	}
+
 	_, err = s.EvaluateOthers(ctx, nil, nil, 0.05, b, []Photos{{Name: "none"}})
 	wantError(t, err, ErrProtocol)
 	_, err = s.EvaluateOthers(ctx, []classifier.Method{classifier.Auto}, []int{4}, 0.05, b, []Photos{others})
