@@ -50,7 +50,7 @@ func (w *Workspace) commit(ctx context.Context, plan func(*store.State) error) (
 	}
 	if err := plan(now); errors.Is(err, errUnchanged) {
 		w.state, w.head = now, nil
-		_, err := w.republish()
+		_, err := w.republish(damaged)
 		return err
 	} else if err != nil {
 		return err
@@ -63,8 +63,7 @@ func (w *Workspace) commit(ctx context.Context, plan func(*store.State) error) (
 	if err != nil {
 		return err
 	}
-	now.Model, now.Made = store.Sum(model), headRecord(head)
-	now.Version = now.OldestVersion()
+	made(now, model, head)
 	if err := w.write(now, damaged, model, head); err != nil {
 		return err
 	}
@@ -72,6 +71,12 @@ func (w *Workspace) commit(ctx context.Context, plan func(*store.State) error) (
 	w.memory.write(w, now)
 	w.state, w.head = now, head
 	return nil
+}
+
+// made makes s name its model and head.
+func made(s *store.State, model []byte, head *classifier.Fitted) {
+	s.Model, s.Made = store.Sum(model), headRecord(head)
+	s.Version = s.OldestVersion()
 }
 
 // write writes a new generation to the disk: first the backbone, because the state names it,

@@ -96,7 +96,7 @@ func (w *Workspace) Repair(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	defer lock.Release()
-	now, _, err := w.store.Load()
+	now, damaged, err := w.store.Load()
 	if err != nil {
 		return false, err
 	}
@@ -108,12 +108,13 @@ func (w *Workspace) Repair(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	w.state, w.head = now, nil
-	return w.republish()
+	return w.republish(damaged)
 }
 
 // republish publishes the model and labels of the workspace's state unless they are already
-// published. The caller must hold the lock.
-func (w *Workspace) republish() (bool, error) {
+// published. If the state's model was made by a version that trains otherwise, it makes a new generation,
+// whose state names the new model. The caller must hold the lock.
+func (w *Workspace) republish(damaged []store.Damage) (bool, error) {
 	if w.isPublished() {
 		return false, nil
 	}
@@ -125,7 +126,17 @@ func (w *Workspace) republish() (bool, error) {
 		return false, err
 	}
 	w.head = head
-	return true, w.store.Disk.Replace(w.published(model, head)...)
+	if store.Sum(model) == w.state.Model {
+		return true, w.store.Disk.Replace(w.published(model, head)...)
+	}
+	now := *w.state
+	now.Next()
+	made(&now, model, head)
+	if err := w.write(&now, damaged, model, head); err != nil {
+		return false, err
+	}
+	w.state = &now
+	return true, nil
 }
 
 // isPublished reports whether model.tflite and labels.txt belong to the workspace's state.

@@ -1,6 +1,7 @@
 package imprint
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"testing"
@@ -66,4 +67,49 @@ func TestRepairLabels(t *testing.T) {
 			t.Errorf("labels.txt still exists, or error %v", err)
 		}
 	})
+}
+
+// writeState writes a state of the workspace as another version could have left it.
+func writeState(t *testing.T, w *Workspace, s *store.State) {
+	t.Helper()
+	b, err := s.Encode(store.MaxState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(w.store.Path(store.SlotFile(s.Generation)), b, 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRepairOtherVersion loses a model that this version can't make again. Repair must make another and
+// a state that names it, so that the next command finds nothing to repair.
+func TestRepairOtherVersion(t *testing.T) {
+	w := openNew(t)
+	mustAdd(t, w, photos("a", 0, 0, 2)...)
+	mustAdd(t, w, photos("b", 1, 0, 2)...)
+	want := readModel(t, w)
+	other := *w.state
+	other.Model[0] ^= 1
+	writeState(t, w, &other)
+	if err := os.Remove(w.ModelPath()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []bool{true, false} {
+		w = openWorkspace(t, w.store.Dir, Options{})
+		if repaired, err := w.Repair(t.Context()); err != nil || repaired != want {
+			t.Errorf("repair: got %v, %v, want %v", repaired, err, want)
+		}
+		if w.Generation() != 3 {
+			t.Errorf("got generation %d, want 3", w.Generation())
+		}
+	}
+	if !bytes.Equal(readModel(t, w), want) {
+		t.Error("got another model")
+	}
+	if _, err := w.PublishedSnapshot(); err != nil {
+		t.Error(err)
+	}
+	if undone, err := w.Undo(t.Context()); err != nil || undone.Verb != "add" || len(w.Classes()) != 1 {
+		t.Errorf("undo: got %+v, %v, want the last add", undone, err)
+	}
 }

@@ -211,13 +211,7 @@ func TestUnknownBefore(t *testing.T) {
 			mustAdd(t, w, slices.Concat(photos("a", 0, 0, 6), photos("b", 1, 0, 6))...)
 			old := *w.state
 			old.Settings.UnknownRule = store.ByDefault // as the older version left it
-			b, err := old.Encode(store.MaxState)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(w.store.Path(store.SlotFile(old.Generation)), b, 0o666); err != nil {
-				t.Fatal(err)
-			}
+			writeState(t, w, &old)
 			before, ask := readModel(t, w), slices.Concat(photos("", 0, 29, 1), phototest.Waves("", 6, 1))
 			want := classify(t, w, ask...)
 			for range 2 {
