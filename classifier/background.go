@@ -72,23 +72,18 @@ func NewBackground(units [][]float64, sqrt bool, share float64) (*Background, er
 	b.centered = b.center(b.features)
 	b.packed = packRows[float64](b.centered, len(b.mean))
 	k := gram(b.packed)
-	for i, row := range k {
-		for j := range row {
-			row[j] += backgroundOffset
-		}
-		row[i] += backgroundLambda
-	}
+	k.apply(func(v float64) float64 { return v + backgroundOffset })
 	var err error
-	if b.factor, err = k.cholesky(); err != nil {
+	if b.factor, err = k.cholesky(backgroundLambda); err != nil {
 		return nil, err
 	}
-	b.inverse = b.factor.inverse()
+	b.inverse = b.factor.wholeInverse()
 	b.diagonal = squares(b.inverse)
 	targets := newPanels[float64](1, len(units))
 	for i := range units {
 		targets.groups[0][i*targets.width] = -1
 	}
-	b.factor.forward(targets, false)
+	b.factor.forward(targets)
 	b.targets = targets.rows()[0]
 	return b, nil
 }
@@ -367,9 +362,9 @@ func (b *Background) regress(positive, negatives []Example) (*backgroundRegressi
 		corner[i][i] += backgroundLambda
 	}
 	extension := packRows[float64](below, len(b.centered)) // of the factor
-	b.factor.forward(extension, false)
+	b.factor.forward(extension)
 	corner.addGram(extension, -1)
-	end, err := corner.cholesky()
+	end, err := corner.cholesky(0)
 	if err != nil {
 		return nil, err
 	}
@@ -390,7 +385,7 @@ func (b *Background) regress(positive, negatives []Example) (*backgroundRegressi
 		r.bias += v
 	}
 	spread := packRows[float64](products(b.inverse, extension), len(all))
-	end.forward(spread, false)
+	end.forward(spread)
 	lengths := squares(spread)
 	for i, v := range products(packRows[float64]([][]float64{rest}, len(rest)), b.inverse)[0] {
 		axpy(v, b.centered[i], r.weights)

@@ -3,6 +3,7 @@ package classifier
 import (
 	"cmp"
 	"math"
+	"slices"
 )
 
 // uncalibratedRidge is the factor that converts outputs of ridge regression to logits if too few
@@ -75,10 +76,10 @@ func (t *training) calibrate(m Method, leftOut [][]float64, total int) calibrati
 		}
 	}
 	t.lastFactor = high
-	best := factor(high)
+	best, least := factor(high), loss(high)
 	return calibration{best, uncalibrated / best, func() float64 {
 		if !t.coarse {
-			return loss(high) / float64(total)
+			return least / float64(total)
 		}
 		all := t.relative(leftOut, total, 1)
 		return all.logLoss(best) / float64(total)
@@ -92,8 +93,9 @@ type relativeOutputs struct {
 }
 
 // relative returns the outputs for every nth left-out example of total.
+// They are valid until the next call.
 func (t *training) relative(leftOut [][]float64, total, n int) (r relativeOutputs) {
-	r.outputs = make([]float64, 0, total/max(n, 1)*len(t.labels))
+	r.outputs = slices.Grow(t.relativeOutputs[:0], total/max(n, 1)*len(t.labels))
 	next := 0
 	for i, row := range leftOut {
 		if row == nil {
@@ -108,6 +110,7 @@ func (t *training) relative(leftOut [][]float64, total, n int) (r relativeOutput
 		}
 		r.own = append(r.own, row[t.class[i]]-top)
 	}
+	t.relativeOutputs = r.outputs
 	return r
 }
 

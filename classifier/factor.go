@@ -12,9 +12,6 @@ type factor[T float64 | float32] struct {
 	rows *panels[T] // rows of L
 	// inverses holds the inverse of each block on the diagonal of L, with rows as vectors.
 	inverses [][]T
-	// columns holds the elements of L below each block on the diagonal, with columns as
-	// vectors. It is nil in a single-precision copy.
-	columns [][]T
 }
 
 // A step eliminates a block of columns from vectors, in place. It holds scratch memory.
@@ -64,21 +61,28 @@ func (s *step[T]) eliminate(x, c, y []T, n int, d []T) {
 // second-level cache, so that the panels they are multiplied with are read less often.
 const groupsAtOnce = 4
 
-// cholesky returns the Cholesky factor of the symmetric matrix l.
-func (l lower) cholesky() (*factor[float64], error) {
-	n := len(l)
+// cholesky returns the Cholesky factor of the symmetric matrix l + λI.
+func (l lower) cholesky(lambda float64) (*factor[float64], error) {
+	return choleskyOf(len(l), lambda, func(i int) []float64 { return l[i] })
+}
+
+// choleskyOf is like cholesky for a matrix with n rows. row returns the elements of row i up to the
+// diagonal, which stay valid until it has been called for as many rows as there are in a group of panels.
+func choleskyOf(n int, lambda float64, row func(i int) []float64) (*factor[float64], error) {
 	f := &factor[float64]{rows: newLowerPanels[float64](n)}
 	w, s := f.rows.width, newStep(f.rows)
-	groups := len(f.rows.groups)
-	below := make([]float64, max(groups-1, 0)*(2*n-groups*w)/2*w)
-	for at := range groups {
-		size := max(n-(at+1)*w, 0) * w
-		f.columns, below = append(f.columns, below[:size:size]), below[size:]
-	}
+	groups, rows := len(f.rows.groups), make([][]float64, w)
 	for from := 0; from < groups; from += groupsAtOnce {
 		to := min(from+groupsAtOnce, groups)
 		for g := from; g < to; g++ {
-			f.rows.setGroup(g, l[g*w:min((g+1)*w, n)])
+			some, group := rows[:min(w, n-g*w)], f.rows.groups[g]
+			for r := range some {
+				some[r] = row(g*w + r)
+			}
+			f.rows.setGroup(g, some)
+			for r := range some {
+				group[(g*w+r)*w+r] += lambda
+			}
 		}
 		for at := range to {
 			for row := max(at, from); row < to; row++ {
@@ -107,12 +111,6 @@ func block(f *factor[float64], row, column int, s *step[float64]) error {
 		return nil
 	}
 	s.eliminate(x, panel, group, first, f.inverses[column])
-	for r := range min((row+1)*w, n) - row*w {
-		out := f.columns[column][((row-column-1)*w+r)*w:][:w]
-		for c := range out {
-			out[c] = x[c*w+r]
-		}
-	}
 	return nil
 }
 
@@ -184,21 +182,15 @@ func (f *factor[T]) single() *factor[float32] {
 	return s
 }
 
-// forward replaces each vector x with L⁻¹·x. If identity is set, the vectors must be those of
-// the identity matrix.
-func (f *factor[T]) forward(x *panels[T], identity bool) {
+// forward replaces each vector x with L⁻¹·x.
+func (f *factor[T]) forward(x *panels[T]) {
 	w, s := f.rows.width, newStep(x)
-	for at, panel := range f.rows.groups {
-		last := min((at+1)*w, f.rows.n)
-		for g, group := range x.groups {
-			start := 0 // the elements before it are zeros
-			if identity {
-				start = g
+	for from := 0; from < len(x.groups); from += groupsAtOnce {
+		for at, panel := range f.rows.groups {
+			last := min((at+1)*w, f.rows.n)
+			for _, group := range x.groups[from:min(from+groupsAtOnce, len(x.groups))] {
+				s.eliminate(group[at*w*w:last*w], panel, group, at*w, f.inverses[at])
 			}
-			if start > at {
-				break
-			}
-			s.eliminate(group[at*w*w:last*w], panel[start*w*w:], group[start*w*w:], (at-start)*w, f.inverses[at])
 		}
 	}
 }
@@ -207,18 +199,18 @@ func (f *factor[T]) forward(x *panels[T], identity bool) {
 func (f *factor[T]) solve(rows [][]float64) {
 	n, w := f.rows.n, f.rows.width
 	x := packRows[T](rows, n)
-	f.forward(x, false)
-	s := newStep(x)
-	for at := len(f.columns) - 1; at >= 0; at-- {
+	f.forward(x)
+	s, memory, inverse := newStep(x), make([]T, n*w), make([]T, w*w)
+	for at := len(f.rows.groups) - 1; at >= 0; at-- {
 		last := min((at+1)*w, n)
-		inverse := make([]T, w*w)
 		for r := range w {
 			for c := range w {
 				inverse[r*w+c] = f.inverses[at][c*w+r]
 			}
 		}
+		columns := f.below(at, memory)
 		for _, group := range x.groups {
-			s.eliminate(group[at*w*w:last*w], f.columns[at], group[last*w:], n-last, inverse)
+			s.eliminate(group[at*w*w:last*w], columns, group[last*w:], n-last, inverse)
 		}
 	}
 	for i, row := range rows {
@@ -228,12 +220,59 @@ func (f *factor[T]) solve(rows [][]float64) {
 	}
 }
 
-// inverse returns the vectors of L⁻ᵀ.
-func (f *factor[T]) inverse() *panels[T] {
-	u := newPanels[T](f.rows.n, f.rows.n)
-	for i := range u.count {
-		u.groups[i/u.width][i*u.width+i%u.width] = 1
+// below returns the elements of L below a block on the diagonal, with columns as vectors, in memory.
+func (f *factor[T]) below(at int, memory []T) []T {
+	n, w := f.rows.n, f.rows.width
+	first := (at + 1) * w
+	for g := at + 1; g < len(f.rows.groups); g++ {
+		block := f.rows.groups[g][at*w*w : first*w]
+		for r := range min(w, n-g*w) {
+			out := memory[(g*w+r-first)*w:][:w]
+			for c := range out {
+				out[c] = block[c*w+r]
+			}
+		}
 	}
-	f.forward(u, true)
+	return memory[:max(n-first, 0)*w]
+}
+
+// inverse returns the vectors of L⁻ᵀ, whose groups lack the elements that are zero in all vectors.
+func (f *factor[T]) inverse() *panels[T] {
+	n := f.rows.n
+	u := newPanels[T](0, n)
+	u.count, u.trimmed = n, true
+	for first := 0; first < n; first += u.width {
+		u.groups = append(u.groups, make([]T, (n-first)*u.width))
+	}
+	f.invert(u)
 	return u
+}
+
+// wholeInverse returns the vectors of L⁻ᵀ with all elements.
+func (f *factor[T]) wholeInverse() *panels[T] {
+	u := newPanels[T](f.rows.n, f.rows.n)
+	part := *u
+	part.groups = nil
+	for g, group := range u.groups {
+		part.groups = append(part.groups, group[g*u.width*u.width:])
+	}
+	f.invert(&part)
+	return u
+}
+
+// invert sets u, which holds zeros, to the result of inverse.
+func (f *factor[T]) invert(u *panels[T]) {
+	w, s := u.width, newStep(u)
+	for i := range u.count {
+		u.groups[i/w][i%w*(w+1)] = 1
+	}
+	for from := 0; from < len(u.groups); from += groupsAtOnce {
+		for at := from; at < len(u.groups); at++ {
+			panel, last := f.rows.groups[at], min((at+1)*w, f.rows.n)
+			for g := from; g < min(from+groupsAtOnce, at+1); g++ {
+				group := u.groups[g]
+				s.eliminate(group[(at-g)*w*w:(last-g*w)*w], panel[g*w*w:], group, (at-g)*w, f.inverses[at])
+			}
+		}
+	}
 }

@@ -78,21 +78,14 @@ func (t *training) withinTrace() (trace float64) {
 func (f *ldaFit) solveDual() error {
 	f.prepareDual()
 	n, classes := len(f.class), len(f.labels)
-	b := newLower(n)
-	for i, ci := range f.class {
-		for j, cj := range f.class[:i+1] {
-			b[i][j] = f.gram[i][j] - f.toMean[i][cj] - f.toMean[j][ci] + f.meanGram.at(ci, cj)
-		}
-		b[i][i] += f.ridge
-	}
-	l, err := b.cholesky()
+	l, err := choleskyOf(n, f.ridge, f.withinRows())
 	if err != nil {
 		return err
 	}
 	factors := newTable(classes, n)
 	for c := range factors {
 		for i, ci := range f.class {
-			factors[c][i] = f.toMean[i][c] - f.meanGram.at(ci, c)
+			factors[c][i] = f.toMean[c][i] - f.meanGram.at(ci, c)
 		}
 	}
 	right := packRows[float64](factors, n)
@@ -136,13 +129,32 @@ func (f *ldaFit) solveDual() error {
 	return nil
 }
 
+// withinRows returns a function that returns the rows of R·Rᵀ, as [choleskyOf] needs it.
+func (f *ldaFit) withinRows() func(i int) []float64 {
+	next := rowsInTurn(len(f.class))
+	return func(i int) []float64 {
+		row, gram, c := next(i), f.gram[i], f.class[i]
+		f.eachClass(i+1, func(k, from, to int) {
+			ofMean, means := f.toMean[k][i], f.meanGram.at(c, k)
+			out, gram, toMean := row[from:to], gram[from:to], f.toMean[c][from:to]
+			for j := range out {
+				out[j] = gram[j] - ofMean - toMean[j] + means
+			}
+		})
+		return row
+	}
+}
+
+// rowsInTurn returns a function that returns memory for row i of a lower triangular matrix of n rows, in
+// turn, as [choleskyOf] needs it.
+func rowsInTurn(n int) func(i int) []float64 {
+	rows := newTable(panelBytes/8, n)
+	return func(i int) []float64 { return rows[i%len(rows)][:i+1] }
+}
+
 // solvePrimal computes the weights from the scatter matrix RᵀR of the dimensions.
 func (f *ldaFit) solvePrimal() error {
-	b := f.withinScatter().clone()
-	for i := range b {
-		b[i][i] += f.ridge
-	}
-	l, err := b.cholesky()
+	l, err := f.withinScatter().cholesky(f.ridge)
 	if err != nil {
 		return err
 	}

@@ -177,7 +177,7 @@ func (t *training) cosines(means [][]float64) [][]float64 {
 	table := t.leftOutRows(len(means))
 	for i, row := range table {
 		for c := range row {
-			row[c] = t.toMean[i][c] / lengths[c]
+			row[c] = t.toMean[c][i] / lengths[c]
 		}
 	}
 	return table

@@ -27,7 +27,9 @@ type panels[T element] struct {
 	n      int // elements per vector
 	width  int // vectors per group
 	groups [][]T
-	fill   multiplier[T]
+	// trimmed reports that group g lacks its first g*width elements, which are zeros.
+	trimmed bool
+	fill    multiplier[T]
 }
 
 func newPanels[T element](count, n int) *panels[T] {
@@ -109,7 +111,15 @@ func (p *panels[T]) first(count int) *panels[T] {
 }
 
 // at returns element k of vector i.
-func (p *panels[T]) at(i, k int) T { return p.groups[i/p.width][k*p.width+i%p.width] }
+func (p *panels[T]) at(i, k int) T {
+	g := i / p.width
+	if p.trimmed {
+		if k -= g * p.width; k < 0 {
+			return 0
+		}
+	}
+	return p.groups[g][k*p.width+i%p.width]
+}
 
 // eachTile calls f with tiles of inner products of all vectors of a and b. Element (r, c) of a
 // tile is at r*b.width+c, and belongs to vectors i+r and j+c, of which f must skip those that do

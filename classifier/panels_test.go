@@ -98,7 +98,7 @@ func TestSolve(t *testing.T) {
 				whole.Set(i, j, l.at(i, j))
 			}
 		}
-		f, err := l.cholesky()
+		f, err := l.cholesky(0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +142,7 @@ func TestSolve(t *testing.T) {
 func checkForward[T float64 | float32](t *testing.T, f *factor[T], vectors [][]float64, tolerance float64) {
 	t.Helper()
 	x := packRows[T](vectors, f.rows.n)
-	f.forward(x, false)
+	f.forward(x)
 	for v, want := range vectors {
 		for i, w := range want {
 			var got float64

@@ -128,7 +128,7 @@ func (p *projection) project(t *training, examples []int) ([][]float64, func(fir
 	}
 	x := packRows[float64](table, t.dim)
 	outputs := products(x, packRows[float64](p.weights, t.dim))
-	p.factor.forward(x, false)
+	p.factor.forward(x)
 	lengths := squares(x)
 	return outputs, func(first, n int) lower {
 		indexes := make([]int, n)
@@ -145,24 +145,38 @@ type roundedRows struct {
 	steps []float64 // of each row, times featureStep
 }
 
-// roundRows rounds rows of n columns. The inner products of the integers with those of an example minus
-// the origin then fit in 32 bits, by the Cauchy–Schwarz inequality.
+// roundRows rounds rows of n columns, of which the last ones may be missing. The inner products of the
+// integers with those of an example minus the origin then fit in 32 bits, by the Cauchy–Schwarz inequality.
 func roundRows(rows [][]float64, n int) *roundedRows {
+	return roundGroups(len(rows), n, func(first, last int) [][]float64 { return rows[first:last] })
+}
+
+// roundGroups is like roundRows for count rows, given a function that returns the rows of a group of
+// panels, which are no longer than the last of them.
+func roundGroups(count, n int, group func(first, last int) [][]float64) *roundedRows {
 	const length = 32000 // of a row, in steps
-	r := &roundedRows{newPanels[int32](len(rows), (n+1)/2), make([]float64, len(rows))}
-	integers, all, scaled := make([][]int16, len(rows)), make([]int16, len(rows)*n), make([]float64, n)
-	for i, row := range rows {
-		integers[i] = all[i*n:][:n:n]
-		norm := math.Sqrt(dot(row, row))
-		if norm == 0 {
-			continue
+	r := &roundedRows{newPanels[int32](count, (n+1)/2), make([]float64, count)}
+	w := r.pairs.width
+	integers, all, scaled := make([][]int16, w), make([]int16, w*n), make([]float64, n)
+	for g := range r.pairs.groups {
+		first, last := g*w, min((g+1)*w, count)
+		clear(all)
+		rows := group(first, last)
+		for i, row := range rows {
+			integers[i] = all[i*n:][:len(rows[len(rows)-1])]
+			norm := math.Sqrt(dot(row, row))
+			if norm == 0 {
+				continue
+			}
+			clear(scaled[:len(row)])
+			axpy(length*featureStep/norm, row, scaled)
+			setFeatures(integers[i][:len(row)], scaled[:len(row)])
+			r.steps[first+i] = norm / length * featureStep
 		}
-		clear(scaled)
-		axpy(length*featureStep/norm, row, scaled)
-		setFeatures(integers[i][:len(row)], scaled[:len(row)])
-		r.steps[i] = norm / length * featureStep
+		part := *r.pairs
+		part.groups = part.groups[g : g+1]
+		setPairs(&part, integers[:len(rows)])
 	}
-	setPairs(r.pairs, integers)
 	return r
 }
 
@@ -199,22 +213,28 @@ func newIntegerProjection(t *training, p *projection) *integerProjection {
 		subtract(centers[k], c, origin)
 	}
 	q.ofCenter = products(packRows[float64](centers, t.dim), packRows[float64](p.weights, t.dim))
-	q.inverse = roundRows(p.factor.single().inverse().columns(), t.dim)
+	q.inverse = p.factor.single().inverse().roundColumns()
 	return q
 }
 
-// columns returns the matrix with the vectors of p, which are those of L⁻ᵀ, as columns, without the
-// zeros behind the diagonal.
-func (p *panels[T]) columns() lower {
-	l := newLower(p.count)
-	for r, row := range l {
-		for g := 0; g*p.width <= r; g++ {
-			for j, v := range p.groups[g][r*p.width:][:min(p.width, r+1-g*p.width)] {
-				row[g*p.width+j] = float64(v)
+// roundColumns rounds the matrix with the vectors of p, which are those of L⁻ᵀ, as columns.
+func (p *panels[T]) roundColumns() *roundedRows {
+	memory := newTable(panelBytes/4, p.n)
+	return roundGroups(p.count, p.n, func(first, last int) [][]float64 {
+		rows := memory[:last-first]
+		for i := range rows {
+			r := first + i
+			row := memory[i][:r+1] // without the zeros behind the diagonal
+			rows[i] = row
+			for from := 0; from <= r; from += p.width {
+				out := row[from:min(from+p.width, r+1)]
+				for j, v := range p.groups[from/p.width][(r-from)*p.width:][:len(out)] {
+					out[j] = float64(v)
+				}
 			}
 		}
-	}
-	return l
+		return rows
+	})
 }
 
 func (q *integerProjection) project(bursts, examples []int, x *panels[int32]) ([][]float64, func(first, n int) lower) {

@@ -66,26 +66,28 @@ func (f *ridgeFit) target(i, c int) float64 {
 func (f *ridgeFit) solveDual() error {
 	f.prepareDual()
 	n, classes := len(f.class), len(f.labels)
-	k, rowMean := newLower(n), make([]float64, n)
+	rowMean := make([]float64, n)
 	var mean float64
 	for i, row := range f.gram {
-		for j, v := range row[:i] {
-			rowMean[i] += v
-			rowMean[j] += v
+		var sum float64
+		for _, v := range row {
+			sum += v
 		}
-		rowMean[i] += row[i]
+		rowMean[i] = sum
+		axpy(1, row[:i], rowMean)
 	}
 	for i := range rowMean {
 		rowMean[i] /= float64(n)
 		mean += rowMean[i] / float64(n)
 	}
-	for i, row := range f.gram {
-		for j, v := range row {
-			k[i][j] = v - rowMean[i] - rowMean[j] + mean
+	next := rowsInTurn(n)
+	l, err := choleskyOf(n, f.lambda, func(i int) []float64 {
+		row, own := next(i), rowMean[i]
+		for j, v := range f.gram[i] {
+			row[j] = v - own - rowMean[j] + mean
 		}
-		k[i][i] += f.lambda
-	}
-	l, err := k.cholesky()
+		return row
+	})
 	if err != nil {
 		return err
 	}
@@ -116,11 +118,7 @@ func (f *ridgeFit) solveDual() error {
 
 // solvePrimal computes the weights from the scatter matrix Xᵀ·X of the dimensions.
 func (f *ridgeFit) solvePrimal() error {
-	s := f.totalScatter()
-	for i := range s {
-		s[i][i] += f.lambda
-	}
-	l, err := s.cholesky()
+	l, err := f.totalScatter().cholesky(f.lambda)
 	if err != nil {
 		return err
 	}

@@ -61,9 +61,8 @@ func (f *ldaFit) ridgeFit() (*ridgeFit, error) {
 		for j := range c + 1 {
 			k[c][j] = float64(float64(roots[c]*roots[j]) * between[c][j])
 		}
-		k[c][c]++
 	}
-	factor, err := k.cholesky()
+	factor, err := k.cholesky(1)
 	if err != nil {
 		return nil, err
 	}

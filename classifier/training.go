@@ -37,15 +37,16 @@ type training struct {
 
 	// prepareDual sets these fields.
 	gram     lower       // inner products of examples
-	toMean   [][]float64 // inner products of examples with class means
+	toMean   [][]float64 // inner products of each class mean with the examples
 	meanGram lower       // inner products of class means
 
-	products   lower // Σ x·xᵀ over all examples; nil if it is not known yet
-	scatter    lower // set by withinScatter
-	layers     map[Method]*calibratedLayer
-	lastFactor int              // number of the factor that calibrate found last
-	candidates []Candidate      // the recipes that Auto compared
-	packed     []*panels[int32] // batches of eachBatch
+	products        lower // Σ x·xᵀ over all examples; nil if it is not known yet
+	scatter         lower // set by withinScatter
+	layers          map[Method]*calibratedLayer
+	lastFactor      int              // number of the factor that calibrate found last
+	candidates      []Candidate      // the recipes that Auto compared
+	packed          []*panels[int32] // batches of eachBatch
+	relativeOutputs []float64        // memory of relative
 }
 
 // newTraining prepares examples sorted by label. The features are the unit embeddings or, if
@@ -221,22 +222,36 @@ func (t *training) prepareDual() {
 		return
 	}
 	t.gram = t.innerProducts()
-	t.toMean, t.meanGram = newTable(len(t.class), len(t.classMean)), newLower(len(t.classMean))
+	t.toMean, t.meanGram = newTable(len(t.classMean), len(t.class)), newLower(len(t.classMean))
 	for i, c := range t.class {
-		for j, v := range t.gram[i] {
-			t.toMean[i][t.class[j]] += v
-			if i != j {
-				t.toMean[j][c] += v
+		t.eachClass(i+1, func(k, from, to int) {
+			sum := t.toMean[k][i]
+			for _, v := range t.gram[i][from:to] {
+				sum += v
+			}
+			t.toMean[k][i] = sum
+		})
+		axpy(1, t.gram[i][:i], t.toMean[c][:i])
+	}
+	for c, row := range t.toMean {
+		for i, k := range t.class {
+			row[i] /= float64(t.count[c])
+			if c <= k {
+				t.meanGram[k][c] += row[i] / float64(t.count[k])
 			}
 		}
 	}
-	for i, row := range t.toMean {
-		for c := range row {
-			row[c] /= float64(t.count[c])
-			if k := t.class[i]; c <= k {
-				t.meanGram[k][c] += row[c] / float64(t.count[k])
-			}
+}
+
+// eachClass calls f with the range of indexes of each class among the first n examples.
+func (t *training) eachClass(n int, f func(c, from, to int)) {
+	from := 0
+	for c, count := range t.count {
+		if from >= n {
+			return
 		}
+		f(c, from, min(from+count, n))
+		from += count
 	}
 }
 
