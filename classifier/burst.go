@@ -121,6 +121,7 @@ func eachClosePair(examples []Example, limit float64, f func(i, j int)) {
 	const most = 512
 	dim := min(len(examples[0].Unit), most)
 	p, squares := packForDistance(examples, dim)
+	defer p.release()
 	limit16 := roundedLimit(limit, dim)
 	eachTile(p, p, true, func(i, j int, tile []int32) {
 		for r := range min(tileRows, p.count-i) {

@@ -59,6 +59,7 @@ func innerOfFeatures(x, y []int16) float64 {
 // those of rows of length 1 fit in 32 bits.
 func gramOfFeatures(x [][]int16, dim int) lower {
 	p := newPanels[int32](len(x), (dim+1)/2)
+	defer p.release()
 	setPairs(p, x)
 	g := newLower(len(x))
 	g.addIntegers(p, 1)
@@ -148,6 +149,7 @@ func scatterOfFeatures(x [][]int16, dim int) lower {
 		b.add(row, s)
 	}
 	b.flush(s)
+	b.pairs.release()
 	return s
 }
 

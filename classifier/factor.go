@@ -23,7 +23,7 @@ type step[T float64 | float32] struct {
 }
 
 func newStep[T float64 | float32](p *panels[T]) *step[T] {
-	return &step[T]{p.fill, p.width, make([]T, tileRows*p.width), make([]T, p.width*p.width)}
+	return &step[T]{p.fill, p.width, take[T](tileRows * p.width), take[T](p.width * p.width)}
 }
 
 // eliminate replaces x, elements of the vectors of a group, with D·(x − C·y). y holds n other
@@ -199,8 +199,10 @@ func (f *factor[T]) forward(x *panels[T]) {
 func (f *factor[T]) solve(rows [][]float64) {
 	n, w := f.rows.n, f.rows.width
 	x := packRows[T](rows, n)
+	defer x.release()
 	f.forward(x)
-	s, memory, inverse := newStep(x), make([]T, n*w), make([]T, w*w)
+	s, memory, inverse := newStep(x), take[T](n*w), make([]T, w*w)
+	defer give(memory)
 	for at := len(f.rows.groups) - 1; at >= 0; at-- {
 		last := min((at+1)*w, n)
 		for r := range w {
@@ -241,9 +243,7 @@ func (f *factor[T]) inverse() *panels[T] {
 	n := f.rows.n
 	u := newPanels[T](0, n)
 	u.count, u.trimmed = n, true
-	for first := 0; first < n; first += u.width {
-		u.groups = append(u.groups, make([]T, (n-first)*u.width))
-	}
+	u.allocate((n+u.width-1)/u.width, func(g int) int { return n - g*u.width })
 	f.invert(u)
 	return u
 }

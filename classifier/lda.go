@@ -82,6 +82,7 @@ func (f *ldaFit) solveDual() error {
 	if err != nil {
 		return err
 	}
+	defer l.rows.release()
 	factors := newTable(classes, n)
 	for c := range factors {
 		for i, ci := range f.class {
@@ -90,7 +91,10 @@ func (f *ldaFit) solveDual() error {
 	}
 	right := packRows[float64](factors, n)
 	l.solve(factors)
-	f.between = products(right, packRows[float64](factors, n))
+	solved := packRows[float64](factors, n)
+	f.between = products(right, solved)
+	right.release()
+	solved.release()
 	lengths := make([]float64, classes) // M·S⁻¹·M
 	for c, row := range f.between {
 		for m, v := range row {
@@ -116,6 +120,7 @@ func (f *ldaFit) solveDual() error {
 	f.weights = func() [][]float64 { return f.combine(factors) }
 	f.bias = func(c int) float64 { return -lengths[c] / 2 }
 	u := l.inverse()
+	defer u.release()
 	squared := squares(u)
 	for at, burst := range f.bursts {
 		if f.leavesOut(at) {
@@ -158,6 +163,7 @@ func (f *ldaFit) solvePrimal() error {
 	if err != nil {
 		return err
 	}
+	defer l.rows.release()
 	classes, origin := len(f.labels), f.origin()
 	rows, means := newTable(classes+1, f.dim), newTable(classes+1, f.dim)
 	for c, m := range f.classMean {
@@ -183,7 +189,7 @@ func (f *ldaFit) solvePrimal() error {
 		}
 		f.spread[b] = spread
 	})
-	f.between = products(packRows[float64](means, f.dim), packRows[float64](moved, f.dim))
+	f.between = productsOfRows(means, moved, f.dim)
 	for _, w := range weights {
 		for i := range w {
 			w[i] *= f.s

@@ -230,6 +230,8 @@ func (f *featureMemory) set(t *training, rowOf func(i int) **featureRow) {
 	}
 	f.rows = t.known
 	removed.flush(f.products)
+	added.pairs.release()
+	removed.pairs.release()
 	maps.DeleteFunc(f.sums, func(label string, _ []float64) bool {
 		_, ok := slices.BinarySearch(t.labels, label)
 		return !ok

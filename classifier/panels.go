@@ -27,6 +27,7 @@ type panels[T element] struct {
 	n      int // elements per vector
 	width  int // vectors per group
 	groups [][]T
+	memory []T // of groups
 	// trimmed reports that group g lacks its first g*width elements, which are zeros.
 	trimmed bool
 	fill    multiplier[T]
@@ -45,11 +46,31 @@ func newPanels[T element](count, n int) *panels[T] {
 	}
 	p.fill = fill.(multiplier[T])
 	groups := (count + p.width - 1) / p.width
-	all := make([]T, groups*p.width*n)
-	for g := range groups {
-		p.groups = append(p.groups, all[g*p.width*n:][:p.width*n])
-	}
+	p.allocate(groups, func(int) int { return n })
 	return p
+}
+
+// allocate sets p.groups to groups of vectors that are zero. elements returns the number of elements of
+// the vectors of a group.
+func (p *panels[T]) allocate(groups int, elements func(g int) int) {
+	p.groups = make([][]T, groups)
+	total := 0
+	for g := range groups {
+		total += elements(g) * p.width
+	}
+	p.memory = take[T](total)
+	total = 0
+	for g := range groups {
+		n := elements(g) * p.width
+		p.groups[g] = p.memory[total:][:n:n]
+		total += n
+	}
+}
+
+// release gives up the memory of p, which must not be used any more.
+func (p *panels[T]) release() {
+	give(p.memory)
+	p.groups, p.memory = nil, nil
 }
 
 // newLowerPanels returns panels for the rows of a lower triangular matrix. Its groups lack the elements
@@ -57,9 +78,7 @@ func newPanels[T element](count, n int) *panels[T] {
 func newLowerPanels[T float64 | float32](n int) *panels[T] {
 	p := newPanels[T](0, n)
 	p.count = n
-	for first := 0; first < n; first += p.width {
-		p.groups = append(p.groups, make([]T, min(first+p.width, n)*p.width))
-	}
+	p.allocate((n+p.width-1)/p.width, func(g int) int { return min((g+1)*p.width, n) })
 	return p
 }
 
@@ -128,7 +147,8 @@ func eachTile[T element](a, b *panels[T], half bool, f func(i, j int, tile []T))
 	// As many groups of b are processed together as fit in the second-level cache.
 	const cache = 256 << 10
 	some := max(cache/(panelBytes*max(b.n, 1)), 1)
-	tile := make([]T, tileRows*b.width)
+	tile := take[T](tileRows * b.width)
+	defer give(tile)
 	for first := 0; first < len(b.groups); first += some {
 		for i := 0; i < a.count; i += tileRows {
 			vectors := a.groups[i/a.width][i%a.width:]
@@ -156,11 +176,33 @@ func products[T float64 | float32](a, b *panels[T]) [][]float64 {
 	return table
 }
 
+// productsOfRows returns the inner products of all rows of a with all rows of b, which have n columns.
+func productsOfRows(a, b [][]float64, n int) [][]float64 {
+	p, q := packRows[float64](a, n), packRows[float64](b, n)
+	defer p.release()
+	defer q.release()
+	return products(p, q)
+}
+
+// gramOfRows returns the inner products of all pairs of rows of n columns.
+func gramOfRows(rows [][]float64, n int) lower {
+	p := packRows[float64](rows, n)
+	defer p.release()
+	return gram(p)
+}
+
 // gram returns the inner products of all pairs of vectors.
 func gram(p *panels[float64]) lower {
 	g := newLower(p.count)
 	g.addGram(p, 1)
 	return g
+}
+
+// addGramOfColumns adds the inner products of all pairs of columns of a table, multiplied by sign, to g.
+func (g lower) addGramOfColumns(rows [][]float64, sign float64) {
+	p := packColumns(rows, len(g))
+	defer p.release()
+	g.addGram(p, sign)
 }
 
 // addGram adds the inner products of all pairs of vectors, multiplied by sign, to g.
@@ -201,7 +243,7 @@ func gramOf[T float64 | float32](p *panels[T], squares []float64, indexes []int)
 			row[k] = float64(p.at(indexes[i], k))
 		}
 	}
-	return gram(packRows[float64](some, p.n))
+	return gramOfRows(some, p.n)
 }
 
 // multiplyGo is a multiplier for floating-point numbers.

@@ -117,6 +117,10 @@ func (t *training) project(p *projection, f func(b int, outputs [][]float64, spr
 			first += n
 		}
 	})
+	if t.coarse {
+		integers.inverse.pairs.release()
+		integers.outputs.pairs.release()
+	}
 }
 
 // project returns the outputs for examples, and a function that returns the spread of n examples from
@@ -126,8 +130,9 @@ func (p *projection) project(t *training, examples []int) ([][]float64, func(fir
 	for k, i := range examples {
 		subtract(table[k], t.row(i, table[k]), p.centers[p.center(i)])
 	}
-	x := packRows[float64](table, t.dim)
-	outputs := products(x, packRows[float64](p.weights, t.dim))
+	x, weights := packRows[float64](table, t.dim), packRows[float64](p.weights, t.dim)
+	outputs := products(x, weights)
+	weights.release()
 	p.factor.forward(x)
 	lengths := squares(x)
 	return outputs, func(first, n int) lower {
@@ -212,8 +217,12 @@ func newIntegerProjection(t *training, p *projection) *integerProjection {
 	for k, c := range p.centers {
 		subtract(centers[k], c, origin)
 	}
-	q.ofCenter = products(packRows[float64](centers, t.dim), packRows[float64](p.weights, t.dim))
-	q.inverse = p.factor.single().inverse().roundColumns()
+	q.ofCenter = productsOfRows(centers, p.weights, t.dim)
+	single := p.factor.single()
+	inverse := single.inverse()
+	single.rows.release()
+	q.inverse = inverse.roundColumns()
+	inverse.release()
 	return q
 }
 
@@ -255,7 +264,7 @@ func (q *integerProjection) project(bursts, examples []int, x *panels[int32]) ([
 		column := q.solved + own
 		s := lower{{lengths[first]}}
 		if n > 1 {
-			s = gram(packRows[float64](together[first:first+n], t.dim))
+			s = gramOfRows(together[first:first+n], t.dim)
 		}
 		for i, row := range s {
 			for j := range row {

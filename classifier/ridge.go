@@ -91,6 +91,7 @@ func (f *ridgeFit) solveDual() error {
 	if err != nil {
 		return err
 	}
+	defer l.rows.release()
 	factors := newTable(classes, n)
 	for c := range factors {
 		for i := range n {
@@ -106,6 +107,7 @@ func (f *ridgeFit) solveDual() error {
 		}
 	}
 	u := l.inverse()
+	defer u.release()
 	lengths := squares(u)
 	for b, burst := range f.bursts {
 		if f.leavesOut(b) {
@@ -122,6 +124,7 @@ func (f *ridgeFit) solvePrimal() error {
 	if err != nil {
 		return err
 	}
+	defer l.rows.release()
 	classes := len(f.labels)
 	rows := newTable(classes+1, f.dim)
 	weights := rows[:classes]

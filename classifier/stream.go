@@ -48,6 +48,8 @@ func NearDuplicatesBetween(a, b []Example, limit float64) (pairs [][2]int) {
 	dim := min(len(a[0].Unit), most)
 	p, ofA := packForDistance(a, dim)
 	q, ofB := packForDistance(b, dim)
+	defer p.release()
+	defer q.release()
 	limit16 := roundedLimit(limit, dim)
 	eachTile(p, q, false, func(i, j int, tile []int32) {
 		for r := range min(tileRows, p.count-i) {

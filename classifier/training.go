@@ -196,7 +196,7 @@ func (t *training) leftOutRows(n int) [][]float64 {
 // innerProducts returns the inner products of all pairs of examples.
 func (t *training) innerProducts() lower {
 	if t.fine != nil {
-		return gram(packRows[float64](t.fine, t.dim))
+		return gramOfRows(t.fine, t.dim)
 	}
 	return gramOfFeatures(t.x, t.dim)
 }
@@ -262,6 +262,8 @@ func (t *training) combine(factors [][]float64) [][]float64 {
 	// Only as many dimensions as are in one group of panels are converted at a time. They fit in the
 	// cache.
 	part := newPanels[float64](packed.width, len(t.class))
+	defer packed.release()
+	defer part.release()
 	for from := 0; from < t.dim; from += part.width {
 		to := min(from+part.width, t.dim)
 		t.setColumns(part.groups[0], part.width, from, to)
@@ -282,8 +284,9 @@ func (t *training) setColumns(group []float64, width, from, to int) {
 			copy(out, t.fine[i][from:to])
 			continue
 		}
-		clear(out)
-		addFeatures(1, t.x[i][from:to], out)
+		for k, v := range t.x[i][from:to] {
+			out[k] = float64(v) * featureStep
+		}
 	}
 }
 
@@ -299,7 +302,7 @@ func (t *training) withinScatter() lower {
 			subtract(r[i], t.fine[i], t.classMean[t.class[i]])
 		}
 		t.scatter = newLower(t.dim)
-		t.scatter.addGram(packColumns(r, t.dim), 1)
+		t.scatter.addGramOfColumns(r, 1)
 		return t.scatter
 	}
 	if t.products != nil {
@@ -307,7 +310,7 @@ func (t *training) withinScatter() lower {
 	} else {
 		t.scatter = scatterOfFeatures(t.x, t.dim)
 	}
-	t.scatter.addGram(packColumns(t.weightedMeans(nil), t.dim), -1)
+	t.scatter.addGramOfColumns(t.weightedMeans(nil), -1)
 	return t.scatter
 }
 
@@ -315,7 +318,7 @@ func (t *training) withinScatter() lower {
 // examples.
 func (t *training) totalScatter() lower {
 	s := t.withinScatter().clone()
-	s.addGram(packColumns(t.weightedMeans(t.mean), t.dim), 1)
+	s.addGramOfColumns(t.weightedMeans(t.mean), 1)
 	return s
 }
 
