@@ -46,17 +46,37 @@ func addFeatures(sign float64, x []int16, sum []float64) {
 	}
 }
 
-// innerOfFeatures returns the inner product of two rows.
+// innerOfFeatures returns the inner product of two rows of length 1. By the Cauchy–Schwarz inequality,
+// it fits in 32 bits.
 func innerOfFeatures(x, y []int16) float64 {
-	var sum int64
-	for k, v := range x {
-		sum += int64(v) * int64(y[k])
+	sum, n := dotIntegersBlocks(x, y)
+	for k, v := range x[n:] {
+		sum += int32(v) * int32(y[n+k])
 	}
 	return float64(sum) * (featureStep * featureStep)
 }
 
-// gramOfFeatures returns the inner products of all pairs of rows. By the Cauchy–Schwarz inequality,
-// those of rows of length 1 fit in 32 bits.
+// subtractFeatures sets dst to a − b, limited to 16 bits.
+func subtractFeatures(dst, a, b []int16) {
+	n := subtractIntegersBlocks(dst, a, b)
+	for k, v := range b[n:] {
+		dst[n+k] = int16(max(math.MinInt16, min(int32(a[n+k])-int32(v), math.MaxInt16)))
+	}
+}
+
+// addSquaresOfFeatures adds the squares of x to sums, and returns a number that is larger than
+// math.MaxInt32 if one of the sums is.
+func addSquaresOfFeatures(x []int16, sums []int64) int64 {
+	all, n := sumSquaresBlocks(x, sums)
+	sums = sums[n:]
+	for k, v := range x[n:] {
+		sums[k] += int64(v) * int64(v)
+		all |= sums[k]
+	}
+	return all
+}
+
+// gramOfFeatures returns the inner products of all pairs of rows of length 1.
 func gramOfFeatures(x [][]int16, dim int) lower {
 	p := newPanels[int32](len(x), (dim+1)/2)
 	defer p.release()
@@ -68,30 +88,34 @@ func gramOfFeatures(x [][]int16, dim int) lower {
 
 // setPairs sets the vectors of p to rows, with two values in each element.
 func setPairs(p *panels[int32], rows [][]int16) {
+	for first := 0; first < len(rows); first += p.width {
+		setPairsOfGroup(p.groups[first/p.width], rows[first:min(first+p.width, len(rows))])
+	}
+}
+
+// setPairsOfGroup sets the vectors of a group of panels, like setPairs.
+func setPairsOfGroup(group []int32, rows [][]int16) {
 	const width = panelBytes / 4
 	const some = 16 // values whose elements are in few lines of the cache
-	for first := 0; first < len(rows); first += width {
-		group, part := p.groups[first/width], rows[first:min(first+width, len(rows))]
-		n := len(part[0])
-		for k := 0; k < n; k += some {
-			out := group[k/2*width:]
-			if k+some > n {
-				for j, row := range part {
-					setPairsOf(out[j:], row[k:])
-				}
-				break
+	n := len(rows[0])
+	for k := 0; k < n; k += some {
+		out := group[k/2*width:]
+		if k+some > n {
+			for j, row := range rows {
+				setPairsOf(out[j:], row[k:])
 			}
-			for j, row := range part {
-				x, out := (*[some]int16)(row[k:]), (*[(some/2-1)*width + 1]int32)(out[j:])
-				out[0] = int32(x[1])<<16 | int32(uint16(x[0]))
-				out[width] = int32(x[3])<<16 | int32(uint16(x[2]))
-				out[2*width] = int32(x[5])<<16 | int32(uint16(x[4]))
-				out[3*width] = int32(x[7])<<16 | int32(uint16(x[6]))
-				out[4*width] = int32(x[9])<<16 | int32(uint16(x[8]))
-				out[5*width] = int32(x[11])<<16 | int32(uint16(x[10]))
-				out[6*width] = int32(x[13])<<16 | int32(uint16(x[12]))
-				out[7*width] = int32(x[15])<<16 | int32(uint16(x[14]))
-			}
+			break
+		}
+		for j, row := range rows {
+			x, out := (*[some]int16)(row[k:]), (*[(some/2-1)*width + 1]int32)(out[j:])
+			out[0] = int32(x[1])<<16 | int32(uint16(x[0]))
+			out[width] = int32(x[3])<<16 | int32(uint16(x[2]))
+			out[2*width] = int32(x[5])<<16 | int32(uint16(x[4]))
+			out[3*width] = int32(x[7])<<16 | int32(uint16(x[6]))
+			out[4*width] = int32(x[9])<<16 | int32(uint16(x[8]))
+			out[5*width] = int32(x[11])<<16 | int32(uint16(x[10]))
+			out[6*width] = int32(x[13])<<16 | int32(uint16(x[12]))
+			out[7*width] = int32(x[15])<<16 | int32(uint16(x[14]))
 		}
 	}
 }
@@ -157,6 +181,7 @@ func scatterOfFeatures(x [][]int16, dim int) lower {
 type scatterBatch struct {
 	pairs   *panels[int32] // one vector per dimension; each element holds two examples
 	count   int            // number of examples
+	last    []int16        // the last example, if it has no pair yet
 	squares []int64        // sum of the squares of each dimension
 	sign    float64        // by which products are multiplied
 }
@@ -165,46 +190,44 @@ type scatterBatch struct {
 const maxScatterBatch = 512
 
 func newScatterBatch(dim int) *scatterBatch {
-	return &scatterBatch{pairs: newPanels[int32](dim, maxScatterBatch/2), squares: make([]int64, dim), sign: 1}
+	return &scatterBatch{pairs: newPanels[int32](dim, maxScatterBatch/2), last: make([]int16, dim), squares: make([]int64, dim), sign: 1}
 }
 
 // add adds an example. If it does not fit, add first flushes the batch to s.
 func (b *scatterBatch) add(x []int16, s lower) {
 	// By the Cauchy–Schwarz inequality, no sum of products is larger than the largest sum of
 	// squares.
-	full := b.count == maxScatterBatch
-	for j, v := range x {
-		b.squares[j] += int64(v) * int64(v)
-		full = full || b.squares[j] > math.MaxInt32
-	}
-	if full {
+	if b.count == maxScatterBatch || addSquaresOfFeatures(x, b.squares) > math.MaxInt32 {
 		b.flush(s)
-		for j, v := range x {
-			b.squares[j] = int64(v) * int64(v)
-		}
+		addSquaresOfFeatures(x, b.squares)
 	}
+	if b.count++; b.count%2 == 0 {
+		b.setPair(x)
+	} else {
+		copy(b.last, x)
+	}
+}
+
+// setPair adds the pair of b.last and x to b.pairs.
+func (b *scatterBatch) setPair(x []int16) {
 	w := b.pairs.width
-	at := b.count / 2 * w
+	at := (b.count - 1) / 2 * w
 	for g, group := range b.pairs.groups {
-		some := x[g*w : min((g+1)*w, len(x))]
-		out := group[at:][:len(some)]
-		if b.count%2 == 0 {
-			for j, v := range some {
-				out[j] = int32(uint16(v))
-			}
-		} else {
-			for j, v := range some {
-				out[j] |= int32(v) << 16
-			}
+		odd := x[g*w : min((g+1)*w, len(x))]
+		even, out := b.last[g*w:][:len(odd)], group[at:][:len(odd)]
+		for j, v := range odd {
+			out[j] = int32(v)<<16 | int32(uint16(even[j]))
 		}
 	}
-	b.count++
 }
 
 // flush adds the products of the examples to s and empties the batch.
 func (b *scatterBatch) flush(s lower) {
 	if b.count == 0 {
 		return
+	}
+	if b.count%2 != 0 {
+		b.setPair(make([]int16, len(b.last)))
 	}
 	p := *b.pairs
 	p.n = (b.count + 1) / 2

@@ -258,5 +258,9 @@ func (t *training) fit(r Recipe) (*Fitted, [][]float64, error) {
 		}
 		f.Head.Bias = append(f.Head.Bias, float32(l.bias[c]*f.scale))
 	}
+	for _, x := range t.packed {
+		x.release()
+	}
+	t.packed = nil
 	return f, leftOut, f.Head.Check()
 }

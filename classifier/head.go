@@ -96,10 +96,13 @@ func ApplySoftmax(logits []float64) {
 
 // ArgMax returns the index of the first largest value in v, or 0 if v is empty.
 func ArgMax(v []float64) int {
-	best := 0
-	for i := range v {
-		if v[i] > v[best] {
-			best = i
+	if len(v) == 0 {
+		return 0
+	}
+	best, top := 0, v[0]
+	for i, x := range v {
+		if x > top {
+			best, top = i, x
 		}
 	}
 	return best

@@ -178,9 +178,7 @@ func roundGroups(count, n int, group func(first, last int) [][]float64) *rounded
 			setFeatures(integers[i][:len(row)], scaled[:len(row)])
 			r.steps[first+i] = norm / length * featureStep
 		}
-		part := *r.pairs
-		part.groups = part.groups[g : g+1]
-		setPairs(&part, integers[:len(rows)])
+		setPairsOfGroup(r.pairs.groups[g], integers[:len(rows)])
 	}
 	return r
 }
@@ -287,14 +285,16 @@ func (t *training) pairsFrom(examples []int, memory *panels[int32]) *panels[int3
 	if memory == nil || memory.count < len(examples) {
 		memory = newPanels[int32](len(examples), (t.dim+1)/2)
 	}
-	rows, all := make([][]int16, len(examples)), make([]int16, len(examples)*t.dim)
-	for k, i := range examples {
-		rows[k] = all[k*t.dim:][:t.dim:t.dim]
-		for j, v := range t.features(i) {
-			rows[k][j] = int16(max(math.MinInt16, min(int32(v)-int32(origin[j]), math.MaxInt16)))
+	w := memory.width
+	rows, all := make([][]int16, w), make([]int16, w*t.dim)
+	for first := 0; first < len(examples); first += w {
+		some := examples[first:min(first+w, len(examples))]
+		for k, i := range some {
+			rows[k] = all[k*t.dim:][:t.dim:t.dim]
+			subtractFeatures(rows[k], t.features(i), origin)
 		}
+		setPairsOfGroup(memory.groups[first/w], rows[:len(some)])
 	}
-	setPairs(memory, rows)
 	return memory
 }
 

@@ -79,6 +79,28 @@ func addSquaresBlocks(f float64, x []int32, y []float64) int {
 	return n
 }
 
+func subtractIntegersBlocks(dst, a, b []int16) int {
+	n := blocks(len(b), 32)
+	if n > 0 {
+		subtractIntegersAVX512(dst[:n], a[:n], b[:n])
+	}
+	return n
+}
+
+func dotIntegersBlocks(a, b []int16) (sum int32, n int) {
+	if n = blocks(len(a), 32); n > 0 {
+		sum = dotIntegersAVX512(a[:n], b[:n])
+	}
+	return sum, n
+}
+
+func sumSquaresBlocks(x []int16, sums []int64) (all int64, n int) {
+	if n = blocks(len(x), 8); n > 0 {
+		all = sumSquaresAVX512(x[:n], sums[:n])
+	}
+	return all, n
+}
+
 //go:noescape
 func dotAVX512(a, b []float64) float64
 
@@ -102,3 +124,12 @@ func addScaledAVX512(f float64, x []int32, y []float64)
 
 //go:noescape
 func addSquaresAVX512(f float64, x []int32, y []float64)
+
+//go:noescape
+func subtractIntegersAVX512(dst, a, b []int16)
+
+//go:noescape
+func dotIntegersAVX512(a, b []int16) int32
+
+//go:noescape
+func sumSquaresAVX512(x []int16, sums []int64) int64

@@ -177,3 +177,90 @@ TEXT ·addScaledAVX512(SB), NOSPLIT, $0-56
 // func addSquaresAVX512(f float64, x []int32, y []float64)
 TEXT ·addSquaresAVX512(SB), NOSPLIT, $0-56
 	ADD512(LOAD32, 4, SECOND)
+
+// func subtractIntegersAVX512(dst, a, b []int16)
+TEXT ·subtractIntegersAVX512(SB), NOSPLIT, $0-72
+	MOVQ dst_base+0(FP), DI
+	MOVQ a_base+24(FP), SI
+	MOVQ b_base+48(FP), BX
+	MOVQ b_len+56(FP), CX
+	SHRQ $5, CX
+	JZ   done
+
+loop:
+	VMOVUPD (SI), Z0
+	VPSUBSW (BX), Z0, Z0
+	VMOVUPD Z0, (DI)
+	ADDQ    $64, SI
+	ADDQ    $64, BX
+	ADDQ    $64, DI
+	DECQ    CX
+	JNZ     loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func dotIntegersAVX512(a, b []int16) int32
+TEXT ·dotIntegersAVX512(SB), NOSPLIT, $0-52
+	MOVQ a_base+0(FP), SI
+	MOVQ a_len+8(FP), CX
+	MOVQ b_base+24(FP), BX
+	VPXORQ Z0, Z0, Z0
+	SHRQ $5, CX
+	JZ   sum
+
+loop:
+	VMOVUPD  (SI), Z1
+	VPMADDWD (BX), Z1, Z1
+	VPADDD   Z1, Z0, Z0
+	ADDQ     $64, SI
+	ADDQ     $64, BX
+	DECQ     CX
+	JNZ      loop
+
+sum:
+	VEXTRACTI64X4 $1, Z0, Y1
+	VPADDD        Y1, Y0, Y0
+	VEXTRACTI128  $1, Y0, X1
+	VPADDD        X1, X0, X0
+	VPSHUFD       $0x4E, X0, X1
+	VPADDD        X1, X0, X0
+	VPSHUFD       $0xB1, X0, X1
+	VPADDD        X1, X0, X0
+	VMOVD         X0, AX
+	MOVL          AX, ret+48(FP)
+	VZEROUPPER
+	RET
+
+// func sumSquaresAVX512(x []int16, sums []int64) int64
+TEXT ·sumSquaresAVX512(SB), NOSPLIT, $0-56
+	MOVQ x_base+0(FP), SI
+	MOVQ x_len+8(FP), CX
+	MOVQ sums_base+24(FP), DI
+	VPXORQ Z0, Z0, Z0
+	SHRQ $3, CX
+	JZ   done
+
+loop:
+	VPMOVSXWQ (SI), Z1
+	VPMULDQ   Z1, Z1, Z1
+	VPADDQ    (DI), Z1, Z1
+	VMOVUPD   Z1, (DI)
+	VPORQ     Z1, Z0, Z0
+	ADDQ      $16, SI
+	ADDQ      $64, DI
+	DECQ      CX
+	JNZ       loop
+
+done:
+	VEXTRACTI64X4 $1, Z0, Y1
+	VPOR          Y1, Y0, Y0
+	VEXTRACTI128  $1, Y0, X1
+	VPOR          X1, X0, X0
+	VPSHUFD       $0x4E, X0, X1
+	VPOR          X1, X0, X0
+	VMOVQ         X0, AX
+	MOVQ          AX, ret+48(FP)
+	VZEROUPPER
+	RET

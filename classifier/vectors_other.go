@@ -19,3 +19,9 @@ func addFeaturesBlocks(f float64, x []int16, y []float64) int { return 0 }
 func addScaledBlocks(f float64, x []int32, y []float64) int { return 0 }
 
 func addSquaresBlocks(f float64, x []int32, y []float64) int { return 0 }
+
+func subtractIntegersBlocks(dst, a, b []int16) int { return 0 }
+
+func dotIntegersBlocks(a, b []int16) (sum int32, n int) { return 0, 0 }
+
+func sumSquaresBlocks(x []int16, sums []int64) (all int64, n int) { return 0, 0 }

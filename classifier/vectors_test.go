@@ -69,6 +69,40 @@ func TestVectors(t *testing.T) {
 	}
 }
 
+// TestIntegerVectors is like TestVectors, for functions on rounded features.
+func TestIntegerVectors(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for n := range 100 {
+		a, b, short, differences := make([]int16, n), make([]int16, n), make([]int16, n), make([]int16, n)
+		sums := make([]int64, n)
+		for i := range a {
+			a[i], b[i], short[i], sums[i] = int16(r.Uint32()), int16(r.Uint32()), int16(r.IntN(512)-256), r.Int64N(1<<31)
+		}
+		before := append([]int64(nil), sums...)
+		subtractFeatures(differences, a, b)
+		var inner, largest int64
+		for i, v := range a {
+			if got, want := int(differences[i]), max(math.MinInt16, min(int(v)-int(b[i]), math.MaxInt16)); got != want {
+				t.Fatalf("subtractFeatures of %d values: got %d at %d, want %d", n, got, i, want)
+			}
+			inner += int64(short[i]) * int64(v)
+		}
+		if got, want := innerOfFeatures(short, a), float64(inner)*0x1p-30; got != want {
+			t.Fatalf("innerOfFeatures of %d values: got %v, want %v", n, got, want)
+		}
+		all := addSquaresOfFeatures(a, sums)
+		for i, v := range a {
+			if want := before[i] + int64(v)*int64(v); sums[i] != want {
+				t.Fatalf("addSquaresOfFeatures of %d values: got %d at %d, want %d", n, sums[i], i, want)
+			}
+			largest = max(largest, sums[i])
+		}
+		if got, want := all > math.MaxInt32, largest > math.MaxInt32; got != want {
+			t.Fatalf("addSquaresOfFeatures of %d values: got %d for sums up to %d", n, all, largest)
+		}
+	}
+}
+
 func BenchmarkVectors(b *testing.B) {
 	x, y, f := make([]float64, 1024), make([]float64, 1024), make([]int16, 1024)
 	for i := range x {
