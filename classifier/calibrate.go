@@ -105,8 +105,10 @@ func (t *training) relative(leftOut [][]float64, total, n int) (r relativeOutput
 			continue
 		}
 		top := row[ArgMax(row)]
-		for _, v := range row {
-			r.outputs = append(r.outputs, v-top)
+		all := len(r.outputs)
+		r.outputs = append(r.outputs, row...)
+		for c, v := range r.outputs[all:] {
+			r.outputs[all+c] = v - top
 		}
 		r.own = append(r.own, row[t.class[i]]-top)
 	}

@@ -63,13 +63,13 @@ const groupsAtOnce = 4
 
 // cholesky returns the Cholesky factor of the symmetric matrix l + λI.
 func (l lower) cholesky(lambda float64) (*factor[float64], error) {
-	return choleskyOf(len(l), lambda, func(i int) []float64 { return l[i] })
+	return choleskyOf[float64](len(l), lambda, func(i int) []float64 { return l[i] })
 }
 
 // choleskyOf is like cholesky for a matrix with n rows. row returns the elements of row i up to the
 // diagonal, which stay valid until it has been called for as many rows as there are in a group of panels.
-func choleskyOf(n int, lambda float64, row func(i int) []float64) (*factor[float64], error) {
-	f := &factor[float64]{rows: newLowerPanels[float64](n)}
+func choleskyOf[T float64 | float32](n int, lambda float64, row func(i int) []float64) (*factor[T], error) {
+	f := &factor[T]{rows: newLowerPanels[T](n)}
 	w, s := f.rows.width, newStep(f.rows)
 	groups, rows := len(f.rows.groups), make([][]float64, w)
 	for from := 0; from < groups; from += groupsAtOnce {
@@ -81,7 +81,7 @@ func choleskyOf(n int, lambda float64, row func(i int) []float64) (*factor[float
 			}
 			f.rows.setGroup(g, some)
 			for r := range some {
-				group[(g*w+r)*w+r] += lambda
+				group[(g*w+r)*w+r] += T(lambda)
 			}
 		}
 		for at := range to {
@@ -97,17 +97,27 @@ func choleskyOf(n int, lambda float64, row func(i int) []float64) (*factor[float
 
 // block replaces the block of A in a row and a column of blocks with that of L, given those to the left
 // and above.
-func block(f *factor[float64], row, column int, s *step[float64]) error {
+func block[T float64 | float32](f *factor[T], row, column int, s *step[T]) error {
 	n, w := f.rows.n, f.rows.width
 	first, last := column*w, min((column+1)*w, n)
 	group, panel := f.rows.groups[row], f.rows.groups[column]
 	x := group[first*w : last*w]
 	if row == column {
 		s.eliminate(x, panel, group, first, nil)
-		if bad := factorBlock(x, w, last-first); bad >= 0 {
+		double, inverse := make([]float64, len(x)), make([]T, w*w)
+		for i, v := range x {
+			double[i] = float64(v)
+		}
+		if bad := factorBlock(double, w, last-first); bad >= 0 {
 			return fmt.Errorf("%w: matrix of %d rows is not positive definite at row %d", ErrExamples, n, first+bad)
 		}
-		f.inverses = append(f.inverses, invertBlock(x, w, last-first))
+		for i, v := range double {
+			x[i] = T(v)
+		}
+		for i, v := range invertBlock(double, w, last-first) {
+			inverse[i] = T(v)
+		}
+		f.inverses = append(f.inverses, inverse)
 		return nil
 	}
 	s.eliminate(x, panel, group, first, f.inverses[column])
@@ -275,4 +285,36 @@ func (f *factor[T]) invert(u *panels[T]) {
 			}
 		}
 	}
+}
+
+// A dualSolver solves one equation per example.
+type dualSolver struct {
+	solve   func(rows [][]float64)     // see factor.solve
+	inverse func(examples []int) lower // the elements of the inverse of the matrix for some examples
+	release func()                     // must be called last
+}
+
+// newDualSolver returns a solver for the symmetric matrix with the given rows plus λI. See choleskyOf.
+func (t *training) newDualSolver(lambda float64, row func(i int) []float64) (*dualSolver, error) {
+	if t.single {
+		return newDualSolver[float32](len(t.class), lambda, row)
+	}
+	return newDualSolver[float64](len(t.class), lambda, row)
+}
+
+func newDualSolver[T float64 | float32](n int, lambda float64, row func(i int) []float64) (*dualSolver, error) {
+	l, err := choleskyOf[T](n, lambda, row)
+	if err != nil {
+		return nil, err
+	}
+	u := l.inverse()
+	lengths := squares(u)
+	return &dualSolver{
+		solve:   l.solve,
+		inverse: func(examples []int) lower { return gramOf(u, lengths, examples) },
+		release: func() {
+			l.rows.release()
+			u.release()
+		},
+	}, nil
 }

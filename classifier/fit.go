@@ -126,7 +126,7 @@ func choose(examples []Example, method Method, sqrt bool, memory *Memory) (*trai
 		t, err := c.training(examples, memory)
 		return t, c.recipe, err
 	}
-	compared := comparison{examples: sample, trainings: make(map[bool]*training)}
+	compared := comparison{examples: sample, single: len(sample) < len(examples), trainings: make(map[bool]*training)}
 	best, err := compared.best(sqrt)
 	if err != nil {
 		return nil, best, err
@@ -165,6 +165,7 @@ func (c *choice) training(examples []Example, memory *Memory) (*training, error)
 // A comparison chooses a recipe for Auto.
 type comparison struct {
 	examples   []Example
+	single     bool               // see training; must not be set if these are all examples
 	trainings  map[bool]*training // the key is true for square-root features
 	candidates []Candidate
 }
@@ -182,8 +183,9 @@ func (c *comparison) best(sqrt bool) (Recipe, error) {
 			if other := c.trainings[!r.Sqrt]; other != nil {
 				t.bursts, t.lastFactor = other.bursts, other.lastFactor
 			} else {
-				t.bursts = groupBursts(c.examples)
+				t.group()
 			}
+			t.single = c.single
 			c.trainings[r.Sqrt] = t
 		}
 		if len(t.labels) < 2 {

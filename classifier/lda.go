@@ -78,11 +78,11 @@ func (t *training) withinTrace() (trace float64) {
 func (f *ldaFit) solveDual() error {
 	f.prepareDual()
 	n, classes := len(f.class), len(f.labels)
-	l, err := choleskyOf(n, f.ridge, f.withinRows())
+	l, err := f.newDualSolver(f.ridge, f.withinRows())
 	if err != nil {
 		return err
 	}
-	defer l.rows.release()
+	defer l.release()
 	factors := newTable(classes, n)
 	for c := range factors {
 		for i, ci := range f.class {
@@ -119,12 +119,9 @@ func (f *ldaFit) solveDual() error {
 	}
 	f.weights = func() [][]float64 { return f.combine(factors) }
 	f.bias = func(c int) float64 { return -lengths[c] / 2 }
-	u := l.inverse()
-	defer u.release()
-	squared := squares(u)
 	for at, burst := range f.bursts {
 		if f.leavesOut(at) {
-			f.spread[at] = gramOf(u, squared, burst)
+			f.spread[at] = l.inverse(burst)
 			f.spread[at].apply(func(v float64) float64 { return float64(-f.ridge * v) })
 			for k := range burst {
 				f.spread[at][k][k]++
@@ -153,7 +150,7 @@ func (f *ldaFit) withinRows() func(i int) []float64 {
 // rowsInTurn returns a function that returns memory for row i of a lower triangular matrix of n rows, in
 // turn, as [choleskyOf] needs it.
 func rowsInTurn(n int) func(i int) []float64 {
-	rows := newTable(panelBytes/8, n)
+	rows := newTable(panelBytes/4, n) // the largest group of panels
 	return func(i int) []float64 { return rows[i%len(rows)][:i+1] }
 }
 

@@ -113,6 +113,11 @@ func TestSolve(t *testing.T) {
 		vectors := randomTable(r, 19, n)
 		checkForward(t, f, vectors, 1e-6)
 		checkForward(t, f.single(), vectors, 3e-2)
+		single, err := choleskyOf[float32](n, 0, func(i int) []float64 { return l[i] })
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkForward(t, single, vectors, 3e-2)
 		f.solve(rows)
 		for k, row := range rows {
 			for i, v := range row {

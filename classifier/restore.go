@@ -10,7 +10,7 @@ import (
 
 // sumsFormat is the version of encodedSums. It must change whenever other sums, bursts, another order or
 // another recipe would result from the same examples.
-const sumsFormat = 3
+const sumsFormat = 4
 
 // encodedSums is the first part of the encoding of a Memory. The lower triangle of featureMemory.products
 // follows by rows, as little-endian float64.

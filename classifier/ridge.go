@@ -81,7 +81,7 @@ func (f *ridgeFit) solveDual() error {
 		mean += rowMean[i] / float64(n)
 	}
 	next := rowsInTurn(n)
-	l, err := choleskyOf(n, f.lambda, func(i int) []float64 {
+	l, err := f.newDualSolver(f.lambda, func(i int) []float64 {
 		row, own := next(i), rowMean[i]
 		for j, v := range f.gram[i] {
 			row[j] = v - own - rowMean[j] + mean
@@ -91,7 +91,7 @@ func (f *ridgeFit) solveDual() error {
 	if err != nil {
 		return err
 	}
-	defer l.rows.release()
+	defer l.release()
 	factors := newTable(classes, n)
 	for c := range factors {
 		for i := range n {
@@ -106,12 +106,9 @@ func (f *ridgeFit) solveDual() error {
 			f.residual[i][c] = f.lambda * v
 		}
 	}
-	u := l.inverse()
-	defer u.release()
-	lengths := squares(u)
 	for b, burst := range f.bursts {
 		if f.leavesOut(b) {
-			f.rest[b] = gramOf(u, lengths, burst)
+			f.rest[b] = l.inverse(burst)
 			f.rest[b].apply(func(v float64) float64 { return float64(f.lambda*v) - 1/float64(n) })
 		}
 	}

@@ -123,6 +123,11 @@ func (s *Stream) fit(method Method, sqrt bool) (*Fitted, [][]float64, error) {
 	var err error
 	if method == Auto {
 		c := comparison{examples: s.Totals.sample(), trainings: make(map[bool]*training)}
+		all := 0
+		for _, n := range s.Totals.Counts() {
+			all += n
+		}
+		c.single = len(c.examples) < all
 		recipe, err = c.best(sqrt)
 		candidates = c.candidates
 	} else {

@@ -15,6 +15,7 @@ type training struct {
 	examples  []Example
 	sqrt      bool // whether features are square roots
 	coarse    bool // whether examples are left out in integers, because there are many
+	single    bool // whether equations for examples are solved in single precision, to compare recipes
 	dim       int
 	n         int // number of examples trained on
 	labels    []string
@@ -27,6 +28,7 @@ type training struct {
 	norm      []float64     // length of each embedding before normalization
 	classMean [][]float64   // mean of the features in each class
 	mean      []float64     // mean of all features
+	near      float64       // NearDuplicateDistance; 0 with a Memory
 	bursts    [][]int       // examples that are left out together
 	indexes   []int         // index of each example in the caller's slice; nil without subsampling
 
@@ -56,9 +58,12 @@ func newTraining(examples []Example, sqrt bool) (*training, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.bursts = groupBursts(examples)
+	t.group()
 	return t, nil
 }
+
+// group sets t.bursts.
+func (t *training) group() { t.bursts = groupWithin(t.examples, t.near, nil) }
 
 // prepare returns a training without bursts. Unless setKnown is nil, it sets the rounded features.
 func prepare(examples []Example, sqrt bool, setKnown func(*training)) (*training, error) {
@@ -81,6 +86,7 @@ func prepare(examples []Example, sqrt bool, setKnown func(*training)) (*training
 	}
 	switch {
 	case len(examples) < roundFrom:
+		t.near = NearDuplicateDistance(examples)
 		for i, e := range examples {
 			t.fine = append(t.fine, features(e.Unit, sqrt))
 			axpy(1, t.fine[i], t.classMean[t.class[i]])
@@ -109,16 +115,20 @@ func (t *training) setMeans() {
 	}
 }
 
-// round sets t.x and adds up the features of each class in t.classMean.
+// round sets t.x and t.near, and adds up the features of each class in t.classMean.
 func (t *training) round() {
 	t.x = make([][]int16, len(t.examples))
 	all, root := make([]int16, len(t.examples)*t.dim), make([]float64, t.dim)
+	total, squares := make([]float64, t.dim), 0.0
 	for i, e := range t.examples {
 		x := all[i*t.dim:][:t.dim:t.dim]
 		roundFeatures(x, e.Unit, t.sqrt, root)
 		addFeatures(1, x, t.classMean[t.class[i]])
 		t.x[i] = x
+		axpy(1, e.Unit, total)
+		squares += squaredLength(e.Unit)
 	}
+	t.near = nearDuplicateDistance(float64(len(t.examples)), squares, total)
 }
 
 // features returns the rounded features of example i.
