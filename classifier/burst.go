@@ -137,7 +137,7 @@ func eachClosePair(examples []Example, limit float64, f func(i, j int)) {
 
 // packForDistance returns the first dim rounded values of each example, and their squared lengths.
 func packForDistance(examples []Example, dim int) (*panels[int32], []int64) {
-	p := newPanels[int32](len(examples), (dim+1)/2)
+	p := newPanelsToSet[int32](len(examples), (dim+1)/2)
 	squares, rows, all := make([]int64, len(examples)), make([][]int16, len(examples)), make([]int16, len(examples)*dim)
 	for i, e := range examples {
 		rows[i] = all[i*dim:][:dim]

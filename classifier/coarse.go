@@ -78,7 +78,7 @@ func addSquaresOfFeatures(x []int16, sums []int64) int64 {
 
 // gramOfFeatures returns the inner products of all pairs of rows of length 1.
 func gramOfFeatures(x [][]int16, dim int) lower {
-	p := newPanels[int32](len(x), (dim+1)/2)
+	p := newPanelsToSet[int32](len(x), (dim+1)/2)
 	defer p.release()
 	setPairs(p, x)
 	g := newLower(len(x))
@@ -190,7 +190,7 @@ type scatterBatch struct {
 const maxScatterBatch = 512
 
 func newScatterBatch(dim int) *scatterBatch {
-	return &scatterBatch{pairs: newPanels[int32](dim, maxScatterBatch/2), last: make([]int16, dim), squares: make([]int64, dim), sign: 1}
+	return &scatterBatch{pairs: newPanelsToSet[int32](dim, maxScatterBatch/2), last: make([]int16, dim), squares: make([]int64, dim), sign: 1}
 }
 
 // add adds an example. If it does not fit, add first flushes the batch to s.
@@ -230,7 +230,7 @@ func (b *scatterBatch) flush(s lower) {
 		b.setPair(make([]int16, len(b.last)))
 	}
 	p := *b.pairs
-	p.n = (b.count + 1) / 2
+	p.n = (b.count + 1) / 2 // these have been set
 	s.addIntegers(&p, b.sign)
 	b.count = 0
 	clear(b.squares)

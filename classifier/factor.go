@@ -23,13 +23,13 @@ type step[T float64 | float32] struct {
 }
 
 func newStep[T float64 | float32](p *panels[T]) *step[T] {
-	return &step[T]{p.fill, p.width, take[T](tileRows * p.width), take[T](p.width * p.width)}
+	return &step[T]{p.fill, p.width, take[T](tileRows*p.width, false), take[T](p.width*p.width, false)}
 }
 
 // eliminate replaces x, elements of the vectors of a group, with D·(x − C·y). y holds n other
 // elements of these vectors. The vectors of the panels c and d are the rows of C and D. If d is
-// nil, D is the identity.
-func (s *step[T]) eliminate(x, c, y []T, n int, d []T) {
+// nil, D is the identity. Otherwise it is a triangular matrix, which is upper or lower.
+func (s *step[T]) eliminate(x, c, y []T, n int, d []T, upper bool) {
 	w := s.width
 	count := len(x) / w
 	out := s.block
@@ -52,7 +52,11 @@ func (s *step[T]) eliminate(x, c, y []T, n int, d []T) {
 		return
 	}
 	for i := 0; i < count; i += tileRows {
-		s.fill(s.tile, d[i:], s.block, count)
+		if upper {
+			s.fill(s.tile, d[i*w+i:], s.block[i*w:], count-i)
+		} else {
+			s.fill(s.tile, d[i:], s.block, min(i+tileRows, count))
+		}
 		copy(x[i*w:min(i+tileRows, count)*w], s.tile)
 	}
 }
@@ -103,7 +107,7 @@ func block[T float64 | float32](f *factor[T], row, column int, s *step[T]) error
 	group, panel := f.rows.groups[row], f.rows.groups[column]
 	x := group[first*w : last*w]
 	if row == column {
-		s.eliminate(x, panel, group, first, nil)
+		s.eliminate(x, panel, group, first, nil, false)
 		double, inverse := make([]float64, len(x)), make([]T, w*w)
 		for i, v := range x {
 			double[i] = float64(v)
@@ -120,7 +124,7 @@ func block[T float64 | float32](f *factor[T], row, column int, s *step[T]) error
 		f.inverses = append(f.inverses, inverse)
 		return nil
 	}
-	s.eliminate(x, panel, group, first, f.inverses[column])
+	s.eliminate(x, panel, group, first, f.inverses[column], false)
 	return nil
 }
 
@@ -199,7 +203,7 @@ func (f *factor[T]) forward(x *panels[T]) {
 		for at, panel := range f.rows.groups {
 			last := min((at+1)*w, f.rows.n)
 			for _, group := range x.groups[from:min(from+groupsAtOnce, len(x.groups))] {
-				s.eliminate(group[at*w*w:last*w], panel, group, at*w, f.inverses[at])
+				s.eliminate(group[at*w*w:last*w], panel, group, at*w, f.inverses[at], false)
 			}
 		}
 	}
@@ -211,7 +215,7 @@ func (f *factor[T]) solve(rows [][]float64) {
 	x := packRows[T](rows, n)
 	defer x.release()
 	f.forward(x)
-	s, memory, inverse := newStep(x), take[T](n*w), make([]T, w*w)
+	s, memory, inverse := newStep(x), take[T](n*w, false), make([]T, w*w)
 	defer give(memory)
 	for at := len(f.rows.groups) - 1; at >= 0; at-- {
 		last := min((at+1)*w, n)
@@ -222,14 +226,10 @@ func (f *factor[T]) solve(rows [][]float64) {
 		}
 		columns := f.below(at, memory)
 		for _, group := range x.groups {
-			s.eliminate(group[at*w*w:last*w], columns, group[last*w:], n-last, inverse)
+			s.eliminate(group[at*w*w:last*w], columns, group[last*w:], n-last, inverse, true)
 		}
 	}
-	for i, row := range rows {
-		for k := range row {
-			row[k] = float64(x.at(i, k))
-		}
-	}
+	x.copyTo(rows)
 }
 
 // below returns the elements of L below a block on the diagonal, with columns as vectors, in memory.
@@ -253,7 +253,7 @@ func (f *factor[T]) inverse() *panels[T] {
 	n := f.rows.n
 	u := newPanels[T](0, n)
 	u.count, u.trimmed = n, true
-	u.allocate((n+u.width-1)/u.width, func(g int) int { return n - g*u.width })
+	u.allocate((n+u.width-1)/u.width, true, func(g int) int { return n - g*u.width })
 	f.invert(u)
 	return u
 }
@@ -281,7 +281,7 @@ func (f *factor[T]) invert(u *panels[T]) {
 			panel, last := f.rows.groups[at], min((at+1)*w, f.rows.n)
 			for g := from; g < min(from+groupsAtOnce, at+1); g++ {
 				group := u.groups[g]
-				s.eliminate(group[(at-g)*w*w:(last-g*w)*w], panel[g*w*w:], group, (at-g)*w, f.inverses[at])
+				s.eliminate(group[(at-g)*w*w:(last-g*w)*w], panel[g*w*w:], group, (at-g)*w, f.inverses[at], false)
 			}
 		}
 	}

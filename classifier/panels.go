@@ -34,6 +34,15 @@ type panels[T element] struct {
 }
 
 func newPanels[T element](count, n int) *panels[T] {
+	return newPanelsWith[T](count, n, true)
+}
+
+// newPanelsToSet is like newPanels, but all vectors must be set. Those behind the last one are arbitrary.
+func newPanelsToSet[T element](count, n int) *panels[T] {
+	return newPanelsWith[T](count, n, false)
+}
+
+func newPanelsWith[T element](count, n int, zero bool) *panels[T] {
 	p := &panels[T]{count: count, n: n}
 	var fill any
 	switch any(*new(T)).(type) {
@@ -46,19 +55,19 @@ func newPanels[T element](count, n int) *panels[T] {
 	}
 	p.fill = fill.(multiplier[T])
 	groups := (count + p.width - 1) / p.width
-	p.allocate(groups, func(int) int { return n })
+	p.allocate(groups, zero, func(int) int { return n })
 	return p
 }
 
-// allocate sets p.groups to groups of vectors that are zero. elements returns the number of elements of
-// the vectors of a group.
-func (p *panels[T]) allocate(groups int, elements func(g int) int) {
+// allocate sets p.groups to groups of vectors, which are arbitrary unless zero is set. elements returns
+// the number of elements of the vectors of a group.
+func (p *panels[T]) allocate(groups int, zero bool, elements func(g int) int) {
 	p.groups = make([][]T, groups)
 	total := 0
 	for g := range groups {
 		total += elements(g) * p.width
 	}
-	p.memory = take[T](total)
+	p.memory = take[T](total, zero)
 	total = 0
 	for g := range groups {
 		n := elements(g) * p.width
@@ -78,7 +87,7 @@ func (p *panels[T]) release() {
 func newLowerPanels[T float64 | float32](n int) *panels[T] {
 	p := newPanels[T](0, n)
 	p.count = n
-	p.allocate((n+p.width-1)/p.width, func(g int) int { return min((g+1)*p.width, n) })
+	p.allocate((n+p.width-1)/p.width, true, func(g int) int { return min((g+1)*p.width, n) })
 	return p
 }
 
@@ -105,6 +114,23 @@ func (p *panels[T]) setGroup(g int, rows [][]float64) {
 		for j, row := range rows {
 			for i, v := range row[min(k, len(row)):min(k+some, len(row))] {
 				out[i*p.width+j] = T(v)
+			}
+		}
+	}
+}
+
+// copyTo sets rows to the first vectors of p.
+func (p *panels[T]) copyTo(rows [][]float64) {
+	const some = 8 // see setGroup
+	for first := 0; first < len(rows); first += p.width {
+		group, part := p.groups[first/p.width], rows[first:min(first+p.width, len(rows))]
+		for k := 0; k < p.n; k += some {
+			in := group[k*p.width:]
+			for j, row := range part {
+				row = row[k:min(k+some, p.n)]
+				for i := range row {
+					row[i] = float64(in[i*p.width+j])
+				}
 			}
 		}
 	}
@@ -147,7 +173,7 @@ func eachTile[T element](a, b *panels[T], half bool, f func(i, j int, tile []T))
 	// As many groups of b are processed together as fit in the second-level cache.
 	const cache = 256 << 10
 	some := max(cache/(panelBytes*max(b.n, 1)), 1)
-	tile := take[T](tileRows * b.width)
+	tile := take[T](tileRows*b.width, false)
 	defer give(tile)
 	for first := 0; first < len(b.groups); first += some {
 		for i := 0; i < a.count; i += tileRows {

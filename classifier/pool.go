@@ -24,10 +24,12 @@ func poolOf[T element](n int) *sync.Pool {
 	return &p[bits.Len(uint(n))]
 }
 
-// take returns n zeros.
-func take[T element](n int) []T {
+// take returns n values, which are arbitrary unless zero is set.
+func take[T element](n int, zero bool) []T {
 	if s, ok := poolOf[T](n).Get().([]T); ok && cap(s) >= n {
-		clear(s[:n])
+		if zero {
+			clear(s[:n])
+		}
 		return s[:n]
 	}
 	return make([]T, n)

@@ -283,7 +283,7 @@ func (t *training) pairsFrom(examples []int, memory *panels[int32]) *panels[int3
 	origin := make([]int16, t.dim)
 	setFeatures(origin, t.origin())
 	if memory == nil || memory.count < len(examples) {
-		memory = newPanels[int32](len(examples), (t.dim+1)/2)
+		memory = newPanelsToSet[int32](len(examples), (t.dim+1)/2)
 	}
 	w := memory.width
 	rows, all := make([][]int16, w), make([]int16, w*t.dim)
