@@ -127,16 +127,32 @@ func (b *Background) center(rows [][]float64) [][]float64 {
 //
 // An error wraps [ErrLabelTaken], [ErrRate], [ErrShape] or [ErrExamples].
 func (b *Background) Reject(f *Fitted, examples, negatives []Example, rate float64) (*Head, *Rejection, error) {
+	return b.RejectSample(f, NewBackgroundSample(examples), negatives, rate)
+}
+
+// A BackgroundSample holds those of a head's examples that [Background.Reject] reads.
+type BackgroundSample struct {
+	examples []Example
+	indexes  []int // of examples, among all examples, sorted
+}
+
+// NewBackgroundSample returns the sample of examples.
+func NewBackgroundSample(examples []Example) *BackgroundSample {
 	examples = sortedExamples(examples)
-	sample := sampleForBackground(classCounts(examples))
-	tops := make([]float64, len(sample))
-	for k, i := range sample {
+	indexes := sampleForBackground(classCounts(examples))
+	return &BackgroundSample{pick(examples, indexes), indexes}
+}
+
+// RejectSample is like Reject, given the sample of the examples.
+func (b *Background) RejectSample(f *Fitted, s *BackgroundSample, negatives []Example, rate float64) (*Head, *Rejection, error) {
+	tops := make([]float64, len(s.indexes))
+	for k, i := range s.indexes {
 		tops[k] = math.NaN()
 		if i < len(f.leftOutTops) {
 			tops[k] = f.leftOutTops[i]
 		}
 	}
-	return b.reject(f, pick(examples, sample), tops, b.sampleNegatives(negatives), rate)
+	return b.reject(f, s.examples, tops, b.sampleNegatives(negatives), rate)
 }
 
 // sampleNegatives returns the negatives to train on, sorted.

@@ -121,10 +121,16 @@ func choose(examples []Example, method Method, sqrt bool, memory *Memory) (*trai
 		t, err := r.training(examples, memory)
 		return t, r, err
 	}
-	sample := pick(examples, sampleByHash(examples, memory.hashes()))
+	indexes := sampleByHash(examples, memory.hashes())
+	sample := pick(examples, indexes)
 	if c := memory.choiceFor(sample, sqrt); c != nil {
 		t, err := c.training(examples, memory)
 		return t, c.recipe, err
+	}
+	if memory != nil {
+		for _, i := range indexes {
+			memory.list[i].ready()
+		}
 	}
 	compared := comparison{examples: sample, single: len(sample) < len(examples), trainings: make(map[bool]*training)}
 	best, err := compared.best(sqrt)

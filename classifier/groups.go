@@ -7,7 +7,8 @@ type knownGroups struct {
 	// group holds, for each example, the number of its group among the examples of its class that
 	// were grouped before, and −1 for other examples.
 	group   []int
-	margins map[string]margin // of each class
+	margins map[string]margin  // of each class
+	ready   func(from, to int) // sets the unit vectors of a range of examples
 }
 
 // A margin is a range of distances of near-duplicates for which the groups of a class are the same:
@@ -65,12 +66,16 @@ func (k *knownGroups) join(sets disjointSets, examples []Example, first int, lim
 				*j = i + 1
 			}
 		}
+		if len(fresh) > 0 {
+			k.ready(first, len(examples))
+		}
 		for _, i := range fresh {
 			for j := range group {
 				compare(i, j)
 			}
 		}
 	} else {
+		k.ready(first, len(examples))
 		m = margin{High: limit * marginWidth}
 		eachClosePair(examples[first:], m.High, compare)
 	}

@@ -34,6 +34,16 @@ type remembered struct {
 	burst  int     // index of its burst
 	plain  *featureRow
 	roots  *featureRow
+	fill   func(i int) // sets the unit vector of example from of Restore; nil if it is set
+	from   int
+}
+
+// ready sets the unit vector unless it is set.
+func (k *remembered) ready() {
+	if k.fill != nil {
+		k.fill(k.from)
+		k.fill = nil
+	}
 }
 
 // Fit is like the function [Fit]. It takes an example for that of the last call if their labels and
@@ -74,11 +84,20 @@ func canRemember(examples []Example, method Method) bool {
 }
 
 func (m *Memory) forget() {
+	m.ready(0, len(m.list))
 	*m = Memory{}
+}
+
+// ready sets the unit vectors of a range of the sorted examples.
+func (m *Memory) ready(from, to int) {
+	for _, k := range m.list[from:to] {
+		k.ready()
+	}
 }
 
 // restart prepares m for examples of dim values.
 func (m *Memory) restart(dim int) {
+	m.forget()
 	*m = Memory{known: make(map[*float64]*remembered), total: make([]float64, dim), margins: make(map[string]margin)}
 }
 
@@ -97,6 +116,9 @@ func (m *Memory) update(examples []Example) []Example {
 			still[k.rank], k.index = true, i
 			continue
 		}
+		if k != nil {
+			k.ready()
+		}
 		axpy(1, e.Unit, m.total)
 		f := &remembered{Example: e, square: squaredLength(e.Unit), hash: hashUnit(e.Unit), index: i, burst: -1}
 		if k != nil {
@@ -111,10 +133,16 @@ func (m *Memory) update(examples []Example) []Example {
 			continue
 		}
 		delete(m.margins, k.Label) // without k, its burst may fall apart
+		k.ready()
 		axpy(-1, k.Unit, m.total)
 		delete(m.known, &k.Unit[0])
 	}
-	compare := func(a, b *remembered) int { return compareExamples(a.Example, b.Example) }
+	compare := func(a, b *remembered) int {
+		if a.Label == b.Label {
+			a.ready()
+		}
+		return compareExamples(a.Example, b.Example)
+	}
 	slices.SortFunc(fresh, compare)
 	m.list = merge(kept, fresh, compare)
 	for _, k := range fresh {
@@ -128,7 +156,7 @@ func (m *Memory) update(examples []Example) []Example {
 		bursts[i] = k.burst
 	}
 	limit := nearDuplicateDistance(float64(len(m.list)), squares, m.total)
-	m.bursts = groupWithin(m.sorted, limit, &knownGroups{bursts, m.margins})
+	m.bursts = groupWithin(m.sorted, limit, &knownGroups{bursts, m.margins, m.ready})
 	for b, burst := range m.bursts {
 		for _, i := range burst {
 			m.list[i].burst = b
@@ -139,7 +167,23 @@ func (m *Memory) update(examples []Example) []Example {
 
 // Sorted returns the examples of the last call of Fit, or nil if m does not remember them.
 // [Background.Reject] takes less time with sorted examples. The caller must not modify them.
-func (m *Memory) Sorted() []Example { return m.sorted }
+func (m *Memory) Sorted() []Example {
+	m.ready(0, len(m.list))
+	return m.sorted
+}
+
+// BackgroundSample is like [NewBackgroundSample] for the examples of the last call of Fit. It returns nil
+// if m does not remember them. After Restore, it takes less time than Sorted.
+func (m *Memory) BackgroundSample() *BackgroundSample {
+	if m.sorted == nil {
+		return nil
+	}
+	indexes := sampleForBackground(classCounts(m.sorted))
+	for _, i := range indexes {
+		m.list[i].ready()
+	}
+	return &BackgroundSample{pick(m.sorted, indexes), indexes}
+}
 
 // hashes returns the hashes of the sorted examples of the current call, or nil if m is nil.
 func (m *Memory) hashes() []uint64 {
@@ -182,7 +226,7 @@ type featureMemory struct {
 
 type featureRow struct {
 	label string
-	unit  []float64
+	of    *remembered
 	x     []int16 // nil until needed, if the sums were restored
 	call  int     // the last call with this example
 }
@@ -190,15 +234,16 @@ type featureRow struct {
 // features returns the rounded features.
 func (r *featureRow) features(sqrt bool, root []float64) []int16 {
 	if r.x == nil {
-		r.x = make([]int16, len(r.unit))
-		roundFeatures(r.x, r.unit, sqrt, root)
+		r.of.ready()
+		r.x = make([]int16, len(r.of.Unit))
+		roundFeatures(r.x, r.of.Unit, sqrt, root)
 	}
 	return r.x
 }
 
 // set sets the features of t, their sums in each class and t.products. The rows and the products
-// belong to f. rowOf returns where to keep the row of example i.
-func (f *featureMemory) set(t *training, rowOf func(i int) **featureRow) {
+// belong to f. rowOf returns where list[i] keeps its row.
+func (f *featureMemory) set(t *training, list []*remembered, rowOf func(k *remembered) **featureRow) {
 	if f.products == nil {
 		f.sums, f.products = make(map[string][]float64), newLower(t.dim)
 	}
@@ -207,11 +252,11 @@ func (f *featureMemory) set(t *training, rowOf func(i int) **featureRow) {
 	removed.sign = -1
 	root := make([]float64, t.dim)
 	for i, e := range t.examples {
-		row := *rowOf(i)
+		row := *rowOf(list[i])
 		switch {
 		case row == nil:
-			row = &featureRow{unit: e.Unit}
-			*rowOf(i) = row
+			row = &featureRow{of: list[i]}
+			*rowOf(list[i]) = row
 			added.add(row.features(t.sqrt, root), f.products)
 			f.add(e.Label, row.x, 1)
 		case row.label != e.Label:
@@ -254,11 +299,11 @@ func (f *featureMemory) add(label string, x []int16, sign float64) {
 
 // training prepares the examples of the current call, sorted.
 func (m *Memory) training(examples []Example, sqrt bool) (*training, error) {
-	f, rowOf := &m.plain, func(i int) **featureRow { return &m.list[i].plain }
+	f, rowOf := &m.plain, func(k *remembered) **featureRow { return &k.plain }
 	if sqrt {
-		f, rowOf = &m.roots, func(i int) **featureRow { return &m.list[i].roots }
+		f, rowOf = &m.roots, func(k *remembered) **featureRow { return &k.roots }
 	}
-	t, err := prepare(examples, sqrt, func(t *training) { f.set(t, rowOf) })
+	t, err := prepare(examples, sqrt, func(t *training) { f.set(t, m.list, rowOf) })
 	if err != nil {
 		return nil, err
 	}

@@ -79,9 +79,20 @@ func TestMemoryFitsLikeFit(t *testing.T) {
 		{"once the same", func() { now = now[:len(now)-1] }},
 	}
 	var m Memory
+	units := make(map[*float64][]float64) // of restored examples
+	set := func(e Example) Example {
+		if u := units[&e.Unit[0]]; u != nil {
+			e.Unit = u
+		}
+		return e
+	}
 	check := func(name string, examples []Example, method Method, sqrt bool) {
 		t.Helper()
-		want, err := Fit(examples, method, sqrt)
+		all := slices.Clone(examples)
+		for i := range all {
+			all[i] = set(all[i])
+		}
+		want, err := Fit(all, method, sqrt)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,12 +100,24 @@ func TestMemoryFitsLikeFit(t *testing.T) {
 		if err != nil || !equalFits(got, want) {
 			t.Errorf("%s, %s: got another head: %+v, %v, want %+v", name, method, got, err, want)
 		}
+		if got, want := m.BackgroundSample(), NewBackgroundSample(all); got != nil {
+			same := func(a, b Example) bool { return a.Label == b.Label && slices.Equal(a.Unit, b.Unit) }
+			if !slices.Equal(got.indexes, want.indexes) || !slices.EqualFunc(got.examples, want.examples, same) {
+				t.Errorf("%s: got another sample for the background", name)
+			}
+		}
 	}
 	restore := func() {
 		b, err := m.MarshalBinary()
 		m = Memory{}
 		if err == nil {
-			err = m.Restore(now, b)
+			empty := make([][]float64, len(now)) // unit vectors that are not set yet
+			for i := range now {
+				empty[i] = make([]float64, len(now[i].Unit))
+				units[&empty[i][0]] = set(now[i]).Unit
+				now[i].Unit = empty[i]
+			}
+			err = m.Restore(now, b, func(i int) { copy(empty[i], units[&empty[i][0]]) })
 		}
 		if err != nil || len(m.list) != len(now) {
 			t.Errorf("restored %d of %d examples: %v", len(m.list), len(now), err)
@@ -138,14 +161,14 @@ func TestRestoreFails(t *testing.T) {
 		"nothing": {examples, nil}, "half": {examples, b[:len(b)/2]}, "other number": {examples[1:], b}, "few": {examples[:9], b},
 		"no examples": {nil, b}, "other size": {gridClusters(6, 6, 600, 600), b}, "other class": {renamed, b},
 	} {
-		if err := m.Restore(tt.examples, tt.b); !errors.Is(err, ErrShape) {
+		if err := m.Restore(tt.examples, tt.b, nil); !errors.Is(err, ErrShape) {
 			t.Errorf("%s: got error %v, want %v", name, err, ErrShape)
 		}
 		if got, err := m.MarshalBinary(); got != nil || err != nil {
 			t.Errorf("%s: got %d bytes after a failure, %v", name, len(got), err)
 		}
 	}
-	if err := m.Restore(examples, b); err != nil {
+	if err := m.Restore(examples, b, nil); err != nil {
 		t.Error(err)
 	}
 }

@@ -62,8 +62,10 @@ func (m *Memory) MarshalBinary() ([]byte, error) {
 func productBytes(dim int) int { return 4 * dim * (dim + 1) }
 
 // Restore makes m remember the call of Fit with examples after which MarshalBinary returned b. It is
-// faster than Fit. If it fails, m remembers nothing.
-func (m *Memory) Restore(examples []Example, b []byte) error {
+// faster than Fit. If it fails, m remembers nothing. Unless fill is nil, the unit vectors of the examples
+// need not be set: the next calls of m's methods call fill for those that they need. Only [CoralSGD] needs
+// norms, and they must be set for it.
+func (m *Memory) Restore(examples []Example, b []byte, fill func(i int)) error {
 	m.forget()
 	var e encodedSums
 	r := bytes.NewReader(b)
@@ -89,8 +91,8 @@ func (m *Memory) Restore(examples []Example, b []byte) error {
 	sorted, all, rows := pick(examples, e.Order), make([]remembered, len(examples)), make([]featureRow, len(examples))
 	for i, x := range sorted {
 		k, row := &all[i], &rows[i]
-		*row = featureRow{label: x.Label, unit: x.Unit}
-		*k = remembered{Example: x, square: e.Squares[i], hash: e.Hashes[i], rank: i, index: e.Order[i], burst: e.Bursts[i]}
+		*row = featureRow{label: x.Label, of: k}
+		*k = remembered{Example: x, fill: fill, from: e.Order[i], square: e.Squares[i], hash: e.Hashes[i], rank: i, index: e.Order[i], burst: e.Bursts[i]}
 		if e.Sqrt {
 			k.roots = row
 		} else {

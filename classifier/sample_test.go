@@ -42,7 +42,7 @@ func TestMemoryKeepsChoice(t *testing.T) {
 				b, err := m.MarshalBinary()
 				m = Memory{}
 				if err == nil {
-					err = m.Restore(examples, b)
+					err = m.Restore(examples, b, nil)
 				}
 				if err != nil {
 					t.Fatal(err)

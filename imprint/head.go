@@ -137,7 +137,7 @@ func (w *Workspace) newHead(s *store.State) (*classifier.Fitted, []float64, erro
 		return f, nil, err
 	}
 	if s.Settings.Method() != classifier.Mean || s.Settings.Layout == classifier.TPU {
-		f, _, err := w.memory.fit(w, s)
+		f, _, _, err := w.memory.fit(w, s, needHead)
 		return f, nil, err
 	}
 	head, norms, err := w.meanHead(s)

@@ -197,3 +197,41 @@ func TestSumsOnDisk(t *testing.T) {
 		}
 	}
 }
+
+// TestMemoryOfBackground adds photos to a workspace with the built-in backbone in new processes, which
+// compute few unit vectors. The models must be the same as those trained on all photos.
+func TestMemoryOfBackground(t *testing.T) {
+	ctx, r := t.Context(), rand.New(rand.NewPCG(7, 8))
+	dir := filepath.Join(t.TempDir(), "ws")
+	w := openWorkspace(t, dir, Options{})
+	labels := []string{"a", "bb", "ccc"}
+	if _, err := w.AddObservations(ctx, inventedObservations(w, r, labels, 4000)); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		w = openWorkspace(t, dir, Options{})
+		if _, err := w.AddObservations(ctx, inventedObservations(w, r, labels, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if w.head.Rejection == nil || !w.head.Rejection.Background {
+			t.Fatal("the head was trained without a background")
+		}
+		later := 0
+		for _, p := range w.memory.photos {
+			if p.unit.raw != nil {
+				later++
+			}
+		}
+		if later == 0 {
+			t.Error("all unit vectors were computed")
+		}
+		full := openWorkspace(t, dir, Options{Existing: true})
+		want, _, err := full.build(full.state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(readModel(t, w), want) {
+			t.Error("got another model than from all photos")
+		}
+	}
+}

@@ -104,11 +104,15 @@ func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
 	if s.Settings.KeepClasses {
 		return w.keptWithUnknown(s)
 	}
-	f, units, err := w.memory.fit(w, s)
+	need := needUnits
+	if s.Settings.UnknownRule != store.ClassesLeftOut && len(w.background.Units(w.backbone)) > 0 {
+		need = needSample
+	}
+	f, units, sample, err := w.memory.fit(w, s, need)
 	if err != nil {
 		return nil, err
 	}
-	head, r, err := w.reject(f, units, s)
+	head, r, err := w.reject(f, units, sample, s)
 	if errors.Is(err, classifier.ErrNoNegatives) {
 		return f, nil
 	}
@@ -154,16 +158,20 @@ func withRow(f *classifier.Fitted, head *classifier.Head, r *classifier.Rejectio
 	return f, nil
 }
 
-// reject adds a row for "unknown" to f's head, by the rule of s.
-func (w *Workspace) reject(f *classifier.Fitted, units []classifier.Example, s *store.State) (*classifier.Head, *classifier.Rejection, error) {
+// reject adds a row for "unknown" to f's head, by the rule of s. sample is nil unless the rule needs it
+// instead of units.
+func (w *Workspace) reject(f *classifier.Fitted, units []classifier.Example, sample *classifier.BackgroundSample, s *store.State) (*classifier.Head, *classifier.Rejection, error) {
 	negatives, rate := w.unitsOf(s.Negatives()), w.unknownRate(s)
+	if sample != nil {
+		return w.background.RejectSample(w.backbone, f, sample, negatives, rate)
+	}
 	if s.Settings.UnknownRule == store.ClassesLeftOut {
 		return classifier.Reject(f, units, slices.Concat(negatives, w.generic(s)), rate)
 	}
 	if s.Settings.Layout == classifier.TPU && w.needsBackground(s) != "" {
 		return nil, nil, classifier.ErrNoNegatives
 	}
-	if len(negatives) < minBackground || len(w.background.Units(w.backbone)) > 0 {
+	if len(negatives) < minBackground {
 		head, r, err := w.background.Reject(w.backbone, f, units, negatives, rate)
 		if errors.Is(err, classifier.ErrNoNegatives) && s.Settings.UnknownRule != store.ByDefault {
 			return classifier.Reject(f, units, negatives, rate) // rejects many photos of the classes, so only if it is asked for

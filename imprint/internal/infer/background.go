@@ -49,6 +49,13 @@ func (g *Background) Reject(b *backbone.Backbone, f *classifier.Fitted, examples
 	})
 }
 
+// RejectSample is like Reject, given the sample of the examples. There must be embeddings for b.
+func (g *Background) RejectSample(b *backbone.Backbone, f *classifier.Fitted, s *classifier.BackgroundSample, negatives []classifier.Example, rate float64) (*classifier.Head, *classifier.Rejection, error) {
+	return g.reject(b, f.Head.Sqrt, func(prepared *classifier.Background) (*classifier.Head, *classifier.Rejection, error) {
+		return prepared.RejectSample(f, s, negatives, rate)
+	})
+}
+
 // Extend adds the classes of sums, and a row for unknown things, to the backbone's own classes, as
 // [classifier.Background.Extend] does. There must be embeddings for b.
 func (g *Background) Extend(b *backbone.Backbone, sums *classifier.Sums, own *classifier.Head, examples, negatives []classifier.Example, rate float64) (*classifier.Head, *classifier.Rejection, error) {
