@@ -23,7 +23,7 @@ type step[T float64 | float32] struct {
 }
 
 func newStep[T float64 | float32](p *panels[T]) *step[T] {
-	return &step[T]{p.fill, p.width, take[T](tileRows*p.width, false), take[T](p.width*p.width, false)}
+	return &step[T]{p.fill, p.width, make([]T, tileRows*p.width), make([]T, p.width*p.width)}
 }
 
 // eliminate replaces x, elements of the vectors of a group, with D·(x − C·y). y holds n other

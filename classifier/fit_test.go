@@ -80,3 +80,22 @@ func TestCandidates(t *testing.T) {
 		t.Errorf("five examples: got %+v, error %v, want no candidates", f, err)
 	}
 }
+
+// TestCompareInSinglePrecision compares recipes in both precisions.
+func TestCompareInSinglePrecision(t *testing.T) {
+	examples := sortedExamples(clusters(8, 130, 20, 40, 61))
+	double, single := comparison{examples: examples, trainings: make(map[bool]*training)}, comparison{examples: examples, single: true, trainings: make(map[bool]*training)}
+	want, err := double.best(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := single.best(true)
+	if err != nil || got != want || len(single.candidates) != len(double.candidates) {
+		t.Fatalf("got %v and %d candidates, error %v, want %v and %d", got, len(single.candidates), err, want, len(double.candidates))
+	}
+	for i, c := range double.candidates {
+		if loss := single.candidates[i].LogLoss; !(math.Abs(loss-c.LogLoss) < 1e-4) {
+			t.Errorf("%v: got log loss %v, want %v", c.Recipe, loss, c.LogLoss)
+		}
+	}
+}
