@@ -206,7 +206,7 @@ func (c *comparison) best(sqrt bool) (Recipe, error) {
 		if err != nil {
 			return best, err
 		}
-		logLoss := math.NaN()
+		var logLoss float64
 		if part := t.layers[r.Method]; part != nil && part.solution == s {
 			logLoss = part.logLoss()
 		} else {

@@ -26,11 +26,11 @@ func poolOf[T element](n int) *sync.Pool {
 
 // take returns n values, which are arbitrary unless zero is set.
 func take[T element](n int, zero bool) []T {
-	if s, ok := poolOf[T](n).Get().([]T); ok && cap(s) >= n {
+	if s, ok := poolOf[T](n).Get().(*[]T); ok && cap(*s) >= n {
 		if zero {
-			clear(s[:n])
+			clear((*s)[:n])
 		}
-		return s[:n]
+		return (*s)[:n]
 	}
 	return make([]T, n)
 }
@@ -38,6 +38,6 @@ func take[T element](n int, zero bool) []T {
 // give lets take return the memory of s, which must not be used any more.
 func give[T element](s []T) {
 	if cap(s) > 0 {
-		poolOf[T](cap(s)).Put(s)
+		poolOf[T](cap(s)).Put(&s)
 	}
 }
