@@ -134,9 +134,10 @@ func add(c *cli.Context) error {
 		noteWithoutBackground(c, fresh.Name, s)
 	}
 	lines := addedLines(added, s)
-	if line := unknownLine(s); c.IsSet("unknown") && line != "" {
+	if line := answersLine(c, s); line != "" {
 		lines[1] = line
 	}
+	noteIgnoredHead(c, s)
 	say(c, lines...)
 	detail(c, addedDetails(added, fresh, s)...)
 	return nil

@@ -111,6 +111,7 @@ var hints = []struct {
 	{isCertificateError, "SSL_CERT_FILE=ca.pem imprint … trusts a certificate of your own"},
 	{is(fleet.ErrAmbiguous), "give more of its path; imprint list -v shows the merged workspaces"},
 	{is(imprint.ErrOtherDetector), otherHint + "; imprint retrain --detector MODEL moves this one to another detector"},
+	{is(imprint.ErrNoOwnClasses), "--keep-classes needs a classifier, such as --backbone mobilenet_v2_1.0_224_quant"},
 	{is(imprint.ErrOtherSettings), "choose how to write the new model with --head, --layout, --unknown, --none or --keep-classes"},
 	{is(imprint.ErrNoClasses), "add photos first: imprint add --label NAME PHOTOS; if you did so elsewhere, name that workspace with --workspace DIR"},
 	{is(imprint.ErrUnknownLabel), "imprint list shows the classes"},

@@ -72,13 +72,20 @@ func evalOthers(c *cli.Context, set *evaluate.Set, b *backbone.Backbone, ev *eva
 	return err
 }
 
-// othersLine says how many photos are accepted by a model that answers "unknown".
-func othersLine(r evaluate.Others) string {
+// othersLine says how many photos are accepted by a model that answers "unknown", with the first head and as
+// many classes and support photos as there are.
+func othersLine(all []evaluate.Others) string {
+	r := all[0]
+	for _, o := range all {
+		if o.Head == r.Head {
+			r = o
+		}
+	}
 	var parts []string
 	for _, s := range r.Sets {
 		parts = append(parts, fmt.Sprintf("%s %.1f %%", plain(s.Set), s.Accepted))
 	}
-	return fmt.Sprintf("other things accepted: %s (target %.0f %%); %.0f %% of trained classes would be rejected", strings.Join(parts, ", "), r.TargetFAR, 100-r.Kept)
+	return fmt.Sprintf("other things accepted: %s (target %.0f %%); %.0f %% of photos of trained classes would be rejected", strings.Join(parts, ", "), r.TargetFAR, 100-r.Kept)
 }
 
 // othersTable has a row for each number of classes and of support photos.

@@ -64,7 +64,8 @@ func retrain(c *cli.Context) error {
 		return changed{
 			lines: func(s summary) []string {
 				lines := retrainedLines(took, s)
-				unknown := unknownLine(s)
+				unknown := answersLine(c, s)
+				noteIgnoredHead(c, s)
 				if now := ws.Backbone().Name; now != was {
 					lines[0] += fmt.Sprintf(", with %s instead of %s", plain(now), plain(was))
 					noteWithoutBackground(c, now, s)
@@ -75,7 +76,7 @@ func retrain(c *cli.Context) error {
 				switch {
 				case c.Bool("reload"):
 					return lines[:1] // reload prints the second line
-				case c.IsSet("unknown") && unknown != "":
+				case unknown != "":
 					lines[1] = unknown
 				}
 				return lines

@@ -316,13 +316,16 @@ func unknownLine(s summary) string {
 	}
 	line := fmt.Sprintf("false accepts: %s (target %.4g %%)", percent(float64(r.FalseAccepts)/float64(max(r.Negatives, 1)), 1), 100*r.TargetFAR)
 	if r.Background {
-		line = fmt.Sprintf("false accepts: about %.4g %%", 100*r.TargetFAR)
+		line = fmt.Sprintf("false accepts: target %.4g %%", 100*r.TargetFAR)
 		if r.TargetFAR < 0.001 {
-			line = "false accepts: below 0.1 %"
+			line = "false accepts: target below 0.1 %"
 		}
 	}
 	if r.Own {
 		line = "unknown: what is unlike your photos"
+		if r.Negatives == 0 {
+			line += "; ten negatives would show what else"
+		}
 	}
 	if r.Positives > 0 {
 		line += fmt.Sprintf("; %s of your own photos would be rejected", percent(float64(r.Rejected)/float64(r.Positives), 0))

@@ -16,6 +16,8 @@ import (
 	"github.com/imprintkit/imprint/tpu"
 )
 
+const unknownIsOff = "unknown: off; imprint retrain --unknown 0.05 turns it on"
+
 // details returns the lines about a workspace that --verbose adds.
 func (s summary) details() []string {
 	if len(s.classes) == 0 {
@@ -24,6 +26,9 @@ func (s summary) details() []string {
 	lines := []string{
 		fmt.Sprintf("model: %s, generation %d, layout %s", s.model, s.generation, s.settings.Layout),
 		headLine(s.recipe, s.candidates, s.settings.Head),
+	}
+	if s.settings.KeepClasses {
+		lines = append(lines, "the backbone's own classes are kept: a photo may also show one of those")
 	}
 	if line := estimateLine(s.estimate, s.classes); line != "" {
 		lines = append(lines, line)
@@ -36,7 +41,7 @@ func (s summary) details() []string {
 	}
 	line := unknownLine(s)
 	if line == "" {
-		line = "unknown: off; imprint retrain --unknown 0.05 turns it on"
+		line = unknownIsOff
 	}
 	lines = append(lines, line)
 	if line := tipLine(s.advice); line != "" {

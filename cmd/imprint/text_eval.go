@@ -65,7 +65,7 @@ func curveText(results []evaluate.Accuracy, head string) string {
 func evaluationAdvice(ev evaluated) string {
 	switch tip := tipLine(ev.advice); {
 	case len(ev.Others) > 0:
-		return othersLine(ev.Others[len(ev.Others)-1])
+		return othersLine(ev.Others)
 	case len(ev.OpenSet) > 0:
 		return openSetLine(ev.OpenSet[0])
 	case len(ev.LabelSuspects) > 0:

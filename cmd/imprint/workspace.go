@@ -147,8 +147,27 @@ func warnOfQuantization(c *cli.Context, ws *imprint.Workspace) {
 // noteWithoutBackground says what is unknown with a backbone that is new to the workspace, if it has no
 // background.
 func noteWithoutBackground(c *cli.Context, name string, s summary) {
-	if s.withoutBackground() {
-		note(c, plain(name)+" comes without pictures of other things: unknown is what is unlike your own photos, from about ten photos on")
+	if len(s.classes) > 0 && s.withoutBackground() {
+		note(c, plain(name)+" comes without pictures of other things: unknown is what is unlike your own photos, from about ten photos on; until then, every photo gets a class")
+	}
+}
+
+// answersLine returns the line about the answer "unknown" if the flags of a command say something about it.
+func answersLine(c *cli.Context, s summary) string {
+	line := unknownLine(s)
+	switch {
+	case !c.IsSet("unknown") && !c.IsSet("none") && !c.IsSet("negative"):
+		return ""
+	case line == "" && len(s.classes) > 0:
+		return unknownIsOff
+	}
+	return line
+}
+
+// noteIgnoredHead says that kept classes have a head of their own, if the user asked for another.
+func noteIgnoredHead(c *cli.Context, s summary) {
+	if asked := c.String("head"); s.settings.KeepClasses && asked != "" && asked != string(classifier.Mean) {
+		note(c, "--head has no effect while the backbone's own classes are kept: the head is mean")
 	}
 }
 

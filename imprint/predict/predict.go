@@ -65,11 +65,12 @@ func (r Result) MarshalJSON() ([]byte, error) {
 		Label      string  `json:"label"`
 		Score      float64 `json:"score"`
 		Top        []Score `json:"top"`
+		Unknown    bool    `json:"unknown"`
 		Device     string  `json:"device"`
 		MS         float64 `json:"ms"`
 		Generation uint64  `json:"generation,omitempty"`
 		Boxes      []Boxed `json:"boxes,omitzero"` // an empty list is not omitted
-	}{r.Path, r.Label, r.Score, r.Top, r.Device, milliseconds(r.Elapsed), r.Generation, r.Boxes})
+	}{r.Path, r.Label, r.Score, r.Top, r.Unknown, r.Device, milliseconds(r.Elapsed), r.Generation, r.Boxes})
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

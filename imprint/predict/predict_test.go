@@ -142,7 +142,7 @@ func TestResultJSON(t *testing.T) {
 		want string
 	}{
 		{predict.Result{Path: "a.png", Label: "x", Score: 0.75, Top: []predict.Score{{"x", 0.75}}, Device: "cpu", Elapsed: 1500000},
-			`{"path":"a.png","label":"x","score":0.75,"top":[{"label":"x","score":0.75}],"device":"cpu","ms":1.5}`},
+			`{"path":"a.png","label":"x","score":0.75,"top":[{"label":"x","score":0.75}],"unknown":false,"device":"cpu","ms":1.5}`},
 		{predict.Result{Path: "a.png", Err: errors.New("bad")}, `{"path":"a.png","error":"bad"}`},
 	}
 	for _, test := range tests {
