@@ -1358,6 +1358,50 @@ DATA groupsOf16<>+56(SB)/4, $0x0000000b
 DATA groupsOf16<>+60(SB)/4, $0x0000000f
 GLOBL groupsOf16<>(SB), RODATA|NOPTR, $64
 
+DATA evenWords<>+0(SB)/2, $0x0000
+DATA evenWords<>+2(SB)/2, $0x0002
+DATA evenWords<>+4(SB)/2, $0x0004
+DATA evenWords<>+6(SB)/2, $0x0006
+DATA evenWords<>+8(SB)/2, $0x0008
+DATA evenWords<>+10(SB)/2, $0x000a
+DATA evenWords<>+12(SB)/2, $0x000c
+DATA evenWords<>+14(SB)/2, $0x000e
+DATA evenWords<>+16(SB)/2, $0x0010
+DATA evenWords<>+18(SB)/2, $0x0012
+DATA evenWords<>+20(SB)/2, $0x0014
+DATA evenWords<>+22(SB)/2, $0x0016
+DATA evenWords<>+24(SB)/2, $0x0018
+DATA evenWords<>+26(SB)/2, $0x001a
+DATA evenWords<>+28(SB)/2, $0x001c
+DATA evenWords<>+30(SB)/2, $0x001e
+DATA evenWords<>+32(SB)/2, $0x0020
+DATA evenWords<>+34(SB)/2, $0x0022
+DATA evenWords<>+36(SB)/2, $0x0024
+DATA evenWords<>+38(SB)/2, $0x0026
+DATA evenWords<>+40(SB)/2, $0x0028
+DATA evenWords<>+42(SB)/2, $0x002a
+DATA evenWords<>+44(SB)/2, $0x002c
+DATA evenWords<>+46(SB)/2, $0x002e
+DATA evenWords<>+48(SB)/2, $0x0030
+DATA evenWords<>+50(SB)/2, $0x0032
+DATA evenWords<>+52(SB)/2, $0x0034
+DATA evenWords<>+54(SB)/2, $0x0036
+DATA evenWords<>+56(SB)/2, $0x0038
+DATA evenWords<>+58(SB)/2, $0x003a
+DATA evenWords<>+60(SB)/2, $0x003c
+DATA evenWords<>+62(SB)/2, $0x003e
+GLOBL evenWords<>(SB), RODATA|NOPTR, $64
+
+DATA evenQuads<>+0(SB)/8, $0x0000000000000000
+DATA evenQuads<>+8(SB)/8, $0x0000000000000002
+DATA evenQuads<>+16(SB)/8, $0x0000000000000004
+DATA evenQuads<>+24(SB)/8, $0x0000000000000006
+DATA evenQuads<>+32(SB)/8, $0x0000000000000001
+DATA evenQuads<>+40(SB)/8, $0x0000000000000003
+DATA evenQuads<>+48(SB)/8, $0x0000000000000005
+DATA evenQuads<>+56(SB)/8, $0x0000000000000007
+GLOBL evenQuads<>(SB), RODATA|NOPTR, $64
+
 // func wide8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI, MMX+
 TEXT ·wide8x32(SB), NOSPLIT, $0-77
@@ -1828,6 +1872,198 @@ integers:
 	MOVBLZX       integers+76(FP), R13
 	JMP           next
 
+// func direct8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI, MMX+
+TEXT ·direct8x32(SB), NOSPLIT, $0-76
+	MOVQ  x+0(FP), AX
+	MOVQ  stride+8(FP), CX
+	MOVQ  offsets+32(FP), DX
+	MOVQ  p+48(FP), BX
+	MOVQ  out+56(FP), SI
+	MOVQ  outStride+64(FP), DI
+	MOVL  mask+72(FP), R8
+	KMOVD R8, K1
+	LEAQ  (CX)(CX*2), R12
+
+tile:
+	VMOVDQU32 (BX), Z0
+	VMOVDQU32 (BX), Z1
+	VMOVDQU32 (BX), Z2
+	VMOVDQU32 (BX), Z3
+	VMOVDQU32 (BX), Z4
+	VMOVDQU32 (BX), Z5
+	VMOVDQU32 (BX), Z6
+	VMOVDQU32 (BX), Z7
+	VMOVDQU32 640(BX), Z8
+	VMOVDQU32 640(BX), Z9
+	VMOVDQU32 640(BX), Z10
+	VMOVDQU32 640(BX), Z11
+	VMOVDQU32 640(BX), Z12
+	VMOVDQU32 640(BX), Z13
+	VMOVDQU32 640(BX), Z14
+	VMOVDQU32 640(BX), Z15
+	MOVQ      w+24(FP), R10
+	XORQ      R11, R11
+	MOVQ      tiles+16(FP), R13
+	ANDQ      $0x01, R13
+	SHLQ      $0x07, R13
+	ADDQ      R10, R13
+	MOVQ      groups+40(FP), R8
+	SHLQ      $0x08, R8
+	ADDQ      R8, R13
+
+depth:
+	PREFETCHT1    (R13)
+	PREFETCHT1    64(R13)
+	ADDQ          $0x00000100, R13
+	MOVLQSX       (DX)(R11*8), R8
+	ADDQ          AX, R8
+	LEAQ          (R8)(CX*4), R9
+	VMOVDQU32     (R10), Z16
+	VMOVDQU32     64(R10), Z17
+	VPBROADCASTD  (R8), Z18
+	VPDPBUSD      Z16, Z18, Z0
+	VPDPBUSD      Z17, Z18, Z8
+	VPBROADCASTD  (R8)(CX*1), Z18
+	VPDPBUSD      Z16, Z18, Z1
+	VPDPBUSD      Z17, Z18, Z9
+	VPBROADCASTD  (R8)(CX*2), Z18
+	VPDPBUSD      Z16, Z18, Z2
+	VPDPBUSD      Z17, Z18, Z10
+	VPBROADCASTD  (R8)(R12*1), Z18
+	VPDPBUSD      Z16, Z18, Z3
+	VPDPBUSD      Z17, Z18, Z11
+	VPBROADCASTD  (R9), Z18
+	VPDPBUSD      Z16, Z18, Z4
+	VPDPBUSD      Z17, Z18, Z12
+	VPBROADCASTD  (R9)(CX*1), Z18
+	VPDPBUSD      Z16, Z18, Z5
+	VPDPBUSD      Z17, Z18, Z13
+	VPBROADCASTD  (R9)(CX*2), Z18
+	VPDPBUSD      Z16, Z18, Z6
+	VPDPBUSD      Z17, Z18, Z14
+	VPBROADCASTD  (R9)(R12*1), Z18
+	VPDPBUSD      Z16, Z18, Z7
+	VPDPBUSD      Z17, Z18, Z15
+	MOVLQSX       4(DX)(R11*8), R8
+	ADDQ          AX, R8
+	LEAQ          (R8)(CX*4), R9
+	VMOVDQU32     128(R10), Z16
+	VMOVDQU32     192(R10), Z17
+	VPBROADCASTD  (R8), Z18
+	VPDPBUSD      Z16, Z18, Z0
+	VPDPBUSD      Z17, Z18, Z8
+	VPBROADCASTD  (R8)(CX*1), Z18
+	VPDPBUSD      Z16, Z18, Z1
+	VPDPBUSD      Z17, Z18, Z9
+	VPBROADCASTD  (R8)(CX*2), Z18
+	VPDPBUSD      Z16, Z18, Z2
+	VPDPBUSD      Z17, Z18, Z10
+	VPBROADCASTD  (R8)(R12*1), Z18
+	VPDPBUSD      Z16, Z18, Z3
+	VPDPBUSD      Z17, Z18, Z11
+	VPBROADCASTD  (R9), Z18
+	VPDPBUSD      Z16, Z18, Z4
+	VPDPBUSD      Z17, Z18, Z12
+	VPBROADCASTD  (R9)(CX*1), Z18
+	VPDPBUSD      Z16, Z18, Z5
+	VPDPBUSD      Z17, Z18, Z13
+	VPBROADCASTD  (R9)(CX*2), Z18
+	VPDPBUSD      Z16, Z18, Z6
+	VPDPBUSD      Z17, Z18, Z14
+	VPBROADCASTD  (R9)(R12*1), Z18
+	VPDPBUSD      Z16, Z18, Z7
+	VPDPBUSD      Z17, Z18, Z15
+	ADDQ          $0x00000100, R10
+	INCQ          R11
+	CMPQ          R11, groups+40(FP)
+	JLT           depth
+	VMOVDQU32     512(BX), Z16
+	VMOVDQU32     576(BX), Z17
+	VFMADD213PS   Z17, Z16, Z0
+	VFMADD213PS   Z17, Z16, Z1
+	VFMADD213PS   Z17, Z16, Z2
+	VFMADD213PS   Z17, Z16, Z3
+	VFMADD213PS   Z17, Z16, Z4
+	VFMADD213PS   Z17, Z16, Z5
+	VFMADD213PS   Z17, Z16, Z6
+	VFMADD213PS   Z17, Z16, Z7
+	VMOVDQU32     1152(BX), Z16
+	VMOVDQU32     1216(BX), Z17
+	VFMADD213PS   Z17, Z16, Z8
+	VFMADD213PS   Z17, Z16, Z9
+	VFMADD213PS   Z17, Z16, Z10
+	VFMADD213PS   Z17, Z16, Z11
+	VFMADD213PS   Z17, Z16, Z12
+	VFMADD213PS   Z17, Z16, Z13
+	VFMADD213PS   Z17, Z16, Z14
+	VFMADD213PS   Z17, Z16, Z15
+	VMOVDQU32     evenWords<>+0(SB), Z16
+	MOVQ          SI, R8
+	VPERMT2W      Z1, Z16, Z0
+	VPERMT2W      Z9, Z16, Z8
+	VPACKUSWB     Z8, Z0, Z0
+	VPMAXUB       1472(BX), Z0, Z0
+	VPMINUB       1536(BX), Z0, Z0
+	VPXORD        1600(BX), Z0, Z0
+	VMOVDQU8      Y0, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI64X4 $0x01, Z0, Y0
+	VMOVDQU8      Y0, K1, (R8)
+	ADDQ          DI, R8
+	VPERMT2W      Z3, Z16, Z2
+	VPERMT2W      Z11, Z16, Z10
+	VPACKUSWB     Z10, Z2, Z2
+	VPMAXUB       1472(BX), Z2, Z2
+	VPMINUB       1536(BX), Z2, Z2
+	VPXORD        1600(BX), Z2, Z2
+	VMOVDQU8      Y2, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI64X4 $0x01, Z2, Y0
+	VMOVDQU8      Y0, K1, (R8)
+	ADDQ          DI, R8
+	VPERMT2W      Z5, Z16, Z4
+	VPERMT2W      Z13, Z16, Z12
+	VPACKUSWB     Z12, Z4, Z4
+	VPMAXUB       1472(BX), Z4, Z4
+	VPMINUB       1536(BX), Z4, Z4
+	VPXORD        1600(BX), Z4, Z4
+	VMOVDQU8      Y4, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI64X4 $0x01, Z4, Y0
+	VMOVDQU8      Y0, K1, (R8)
+	ADDQ          DI, R8
+	VPERMT2W      Z7, Z16, Z6
+	VPERMT2W      Z15, Z16, Z14
+	VPACKUSWB     Z14, Z6, Z6
+	VPMAXUB       1472(BX), Z6, Z6
+	VPMINUB       1536(BX), Z6, Z6
+	VPXORD        1600(BX), Z6, Z6
+	VMOVDQU8      Y6, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI64X4 $0x01, Z6, Y0
+	VMOVDQU8      Y0, K1, (R8)
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	DECQ          tiles+16(FP)
+	JNZ           tile
+	VZEROUPPER
+	RET
+
 // func wide8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI, MMX+
 TEXT ·wide8x16(SB), NOSPLIT, $0-77
@@ -2162,6 +2398,171 @@ integers:
 	MOVBLZX       integers+76(FP), R13
 	JMP           next
 
+// func direct8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI, MMX+
+TEXT ·direct8x16(SB), NOSPLIT, $0-76
+	MOVQ  x+0(FP), AX
+	MOVQ  stride+8(FP), CX
+	MOVQ  offsets+32(FP), DX
+	MOVQ  p+48(FP), BX
+	MOVQ  out+56(FP), SI
+	MOVQ  outStride+64(FP), DI
+	MOVL  mask+72(FP), R8
+	KMOVD R8, K1
+	LEAQ  (CX)(CX*2), R12
+
+tile:
+	VMOVDQU32 (BX), Z0
+	VPXORD    Z1, Z1, Z1
+	VMOVDQU32 (BX), Z2
+	VPXORD    Z3, Z3, Z3
+	VMOVDQU32 (BX), Z4
+	VPXORD    Z5, Z5, Z5
+	VMOVDQU32 (BX), Z6
+	VPXORD    Z7, Z7, Z7
+	VMOVDQU32 (BX), Z8
+	VPXORD    Z9, Z9, Z9
+	VMOVDQU32 (BX), Z10
+	VPXORD    Z11, Z11, Z11
+	VMOVDQU32 (BX), Z12
+	VPXORD    Z13, Z13, Z13
+	VMOVDQU32 (BX), Z14
+	VPXORD    Z15, Z15, Z15
+	MOVQ      w+24(FP), R10
+	XORQ      R11, R11
+	MOVQ      tiles+16(FP), R13
+	ANDQ      $0x00, R13
+	SHLQ      $0x07, R13
+	ADDQ      R10, R13
+	MOVQ      groups+40(FP), R8
+	SHLQ      $0x07, R8
+	ADDQ      R8, R13
+
+depth:
+	PREFETCHT1    (R13)
+	PREFETCHT1    64(R13)
+	ADDQ          $0x00000080, R13
+	MOVLQSX       (DX)(R11*8), R8
+	ADDQ          AX, R8
+	LEAQ          (R8)(CX*4), R9
+	VMOVDQU32     (R10), Z16
+	VPBROADCASTD  (R8), Z17
+	VPDPBUSD      Z16, Z17, Z0
+	VPBROADCASTD  (R8)(CX*1), Z17
+	VPDPBUSD      Z16, Z17, Z2
+	VPBROADCASTD  (R8)(CX*2), Z17
+	VPDPBUSD      Z16, Z17, Z4
+	VPBROADCASTD  (R8)(R12*1), Z17
+	VPDPBUSD      Z16, Z17, Z6
+	VPBROADCASTD  (R9), Z17
+	VPDPBUSD      Z16, Z17, Z8
+	VPBROADCASTD  (R9)(CX*1), Z17
+	VPDPBUSD      Z16, Z17, Z10
+	VPBROADCASTD  (R9)(CX*2), Z17
+	VPDPBUSD      Z16, Z17, Z12
+	VPBROADCASTD  (R9)(R12*1), Z17
+	VPDPBUSD      Z16, Z17, Z14
+	MOVLQSX       4(DX)(R11*8), R8
+	ADDQ          AX, R8
+	LEAQ          (R8)(CX*4), R9
+	VMOVDQU32     64(R10), Z16
+	VPBROADCASTD  (R8), Z17
+	VPDPBUSD      Z16, Z17, Z1
+	VPBROADCASTD  (R8)(CX*1), Z17
+	VPDPBUSD      Z16, Z17, Z3
+	VPBROADCASTD  (R8)(CX*2), Z17
+	VPDPBUSD      Z16, Z17, Z5
+	VPBROADCASTD  (R8)(R12*1), Z17
+	VPDPBUSD      Z16, Z17, Z7
+	VPBROADCASTD  (R9), Z17
+	VPDPBUSD      Z16, Z17, Z9
+	VPBROADCASTD  (R9)(CX*1), Z17
+	VPDPBUSD      Z16, Z17, Z11
+	VPBROADCASTD  (R9)(CX*2), Z17
+	VPDPBUSD      Z16, Z17, Z13
+	VPBROADCASTD  (R9)(R12*1), Z17
+	VPDPBUSD      Z16, Z17, Z15
+	ADDQ          $0x00000080, R10
+	INCQ          R11
+	CMPQ          R11, groups+40(FP)
+	JLT           depth
+	VMOVDQU32     512(BX), Z16
+	VMOVDQU32     576(BX), Z17
+	VPADDD        Z1, Z0, Z0
+	VFMADD213PS   Z17, Z16, Z0
+	VPADDD        Z3, Z2, Z2
+	VFMADD213PS   Z17, Z16, Z2
+	VPADDD        Z5, Z4, Z4
+	VFMADD213PS   Z17, Z16, Z4
+	VPADDD        Z7, Z6, Z6
+	VFMADD213PS   Z17, Z16, Z6
+	VPADDD        Z9, Z8, Z8
+	VFMADD213PS   Z17, Z16, Z8
+	VPADDD        Z11, Z10, Z10
+	VFMADD213PS   Z17, Z16, Z10
+	VPADDD        Z13, Z12, Z12
+	VFMADD213PS   Z17, Z16, Z12
+	VPADDD        Z15, Z14, Z14
+	VFMADD213PS   Z17, Z16, Z14
+	VMOVDQU32     evenWords<>+0(SB), Z16
+	VMOVDQU32     evenQuads<>+0(SB), Z17
+	MOVQ          SI, R8
+	VPERMT2W      Z2, Z16, Z0
+	VPERMT2W      Z6, Z16, Z4
+	VPACKUSWB     Z4, Z0, Z0
+	VPMAXUB       1472(BX), Z0, Z0
+	VPMINUB       1536(BX), Z0, Z0
+	VPXORD        1600(BX), Z0, Z0
+	VPERMQ        Z0, Z17, Z0
+	VMOVDQU8      X0, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI32X4 $0x01, Z0, X2
+	VMOVDQU8      X2, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI32X4 $0x02, Z0, X2
+	VMOVDQU8      X2, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI32X4 $0x03, Z0, X0
+	VMOVDQU8      X0, K1, (R8)
+	ADDQ          DI, R8
+	VPERMT2W      Z10, Z16, Z8
+	VPERMT2W      Z14, Z16, Z12
+	VPACKUSWB     Z12, Z8, Z8
+	VPMAXUB       1472(BX), Z8, Z8
+	VPMINUB       1536(BX), Z8, Z8
+	VPXORD        1600(BX), Z8, Z8
+	VPERMQ        Z8, Z17, Z8
+	VMOVDQU8      X8, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI32X4 $0x01, Z8, X0
+	VMOVDQU8      X0, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI32X4 $0x02, Z8, X0
+	VMOVDQU8      X0, K1, (R8)
+	ADDQ          DI, R8
+	VEXTRACTI32X4 $0x03, Z8, X0
+	VMOVDQU8      X0, K1, (R8)
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	ADDQ          CX, AX
+	ADDQ          DI, SI
+	DECQ          tiles+16(FP)
+	JNZ           tile
+	VZEROUPPER
+	RET
+
 // func wide1x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI
 TEXT ·wide1x32(SB), NOSPLIT, $0-77
@@ -2283,6 +2684,69 @@ integers:
 	MOVBLZX   integers+76(FP), R11
 	JMP       next
 
+// func direct1x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI
+TEXT ·direct1x32(SB), NOSPLIT, $0-76
+	MOVQ  x+0(FP), AX
+	MOVQ  stride+8(FP), CX
+	MOVQ  offsets+32(FP), DX
+	MOVQ  p+48(FP), BX
+	MOVQ  out+56(FP), SI
+	MOVQ  outStride+64(FP), DI
+	MOVL  mask+72(FP), R8
+	KMOVD R8, K1
+
+tile:
+	VMOVDQU32 (BX), Z0
+	VPXORD    Z1, Z1, Z1
+	VMOVDQU32 640(BX), Z2
+	VPXORD    Z3, Z3, Z3
+	MOVQ      w+24(FP), R9
+	XORQ      R10, R10
+
+depth:
+	MOVLQSX      (DX)(R10*8), R8
+	ADDQ         AX, R8
+	VMOVDQU32    (R9), Z4
+	VMOVDQU32    64(R9), Z5
+	VPBROADCASTD (R8), Z6
+	VPDPBUSD     Z4, Z6, Z0
+	VPDPBUSD     Z5, Z6, Z2
+	MOVLQSX      4(DX)(R10*8), R8
+	ADDQ         AX, R8
+	VMOVDQU32    128(R9), Z4
+	VMOVDQU32    192(R9), Z5
+	VPBROADCASTD (R8), Z6
+	VPDPBUSD     Z4, Z6, Z1
+	VPDPBUSD     Z5, Z6, Z3
+	ADDQ         $0x00000100, R9
+	INCQ         R10
+	CMPQ         R10, groups+40(FP)
+	JLT          depth
+	VMOVDQU32    512(BX), Z4
+	VMOVDQU32    576(BX), Z5
+	VPADDD       Z1, Z0, Z0
+	VFMADD213PS  Z5, Z4, Z0
+	VMOVDQU32    1152(BX), Z4
+	VMOVDQU32    1216(BX), Z5
+	VPADDD       Z3, Z2, Z2
+	VFMADD213PS  Z5, Z4, Z2
+	VMOVDQU32    evenWords<>+0(SB), Z4
+	MOVQ         SI, R8
+	VPERMT2W     Z0, Z4, Z0
+	VPERMT2W     Z2, Z4, Z2
+	VPACKUSWB    Z2, Z0, Z0
+	VPMAXUB      1472(BX), Z0, Z0
+	VPMINUB      1536(BX), Z0, Z0
+	VPXORD       1600(BX), Z0, Z0
+	VMOVDQU8     Y0, K1, (R8)
+	ADDQ         CX, AX
+	ADDQ         DI, SI
+	DECQ         tiles+16(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
+
 // func wide1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI
 TEXT ·wide1x16(SB), NOSPLIT, $0-77
@@ -2382,6 +2846,60 @@ integers:
 	VMOVDQU8  X0, K1, (R8)
 	MOVBLZX   integers+76(FP), R11
 	JMP       next
+
+// func direct1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, AVX512_VNNI
+TEXT ·direct1x16(SB), NOSPLIT, $0-76
+	MOVQ  x+0(FP), AX
+	MOVQ  stride+8(FP), CX
+	MOVQ  offsets+32(FP), DX
+	MOVQ  p+48(FP), BX
+	MOVQ  out+56(FP), SI
+	MOVQ  outStride+64(FP), DI
+	MOVL  mask+72(FP), R8
+	KMOVD R8, K1
+
+tile:
+	VMOVDQU32 (BX), Z0
+	VPXORD    Z1, Z1, Z1
+	MOVQ      w+24(FP), R9
+	XORQ      R10, R10
+
+depth:
+	MOVLQSX      (DX)(R10*8), R8
+	ADDQ         AX, R8
+	VMOVDQU32    (R9), Z2
+	VPBROADCASTD (R8), Z3
+	VPDPBUSD     Z2, Z3, Z0
+	MOVLQSX      4(DX)(R10*8), R8
+	ADDQ         AX, R8
+	VMOVDQU32    64(R9), Z2
+	VPBROADCASTD (R8), Z3
+	VPDPBUSD     Z2, Z3, Z1
+	ADDQ         $0x00000080, R9
+	INCQ         R10
+	CMPQ         R10, groups+40(FP)
+	JLT          depth
+	VMOVDQU32    512(BX), Z2
+	VMOVDQU32    576(BX), Z3
+	VPADDD       Z1, Z0, Z0
+	VFMADD213PS  Z3, Z2, Z0
+	VMOVDQU32    evenWords<>+0(SB), Z2
+	VMOVDQU32    evenQuads<>+0(SB), Z3
+	MOVQ         SI, R8
+	VPERMT2W     Z0, Z2, Z0
+	VPACKUSWB    Z0, Z0, Z0
+	VPMAXUB      1472(BX), Z0, Z0
+	VPMINUB      1536(BX), Z0, Z0
+	VPXORD       1600(BX), Z0, Z0
+	VPERMQ       Z0, Z3, Z0
+	VMOVDQU8     X0, K1, (R8)
+	ADDQ         CX, AX
+	ADDQ         DI, SI
+	DECQ         tiles+16(FP)
+	JNZ          tile
+	VZEROUPPER
+	RET
 
 // func wideUnsigned(out *byte, lines *byte, run *byte, block *byte)
 // Requires: AVX, AVX512BW, AVX512F, AVX512_VNNI

@@ -80,6 +80,13 @@ func vex1x8(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, 
 //go:noescape
 func wide8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
 
+// direct8x32 multiplies tiles of 8 rows of unsigned bytes by groups of 8 weights. Of the 32 codes
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has two
+// positions for each group, of 4 inputs in a row each.
+//
+//go:noescape
+func direct8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
+
 // wide8x16 multiplies tiles of 8 rows of unsigned bytes by groups of 8 weights. Of the 16 codes
 // of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has two
 // positions for each group, of 4 inputs in a row each. integers means that sums cannot be scaled in
@@ -87,6 +94,13 @@ func wide8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int
 //
 //go:noescape
 func wide8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
+
+// direct8x16 multiplies tiles of 8 rows of unsigned bytes by groups of 8 weights. Of the 16 codes
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has two
+// positions for each group, of 4 inputs in a row each.
+//
+//go:noescape
+func direct8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
 
 // wide1x32 multiplies tiles of 1 row of unsigned bytes by groups of 8 weights. Of the 32 codes
 // of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has two
@@ -96,6 +110,13 @@ func wide8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int
 //go:noescape
 func wide1x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
 
+// direct1x32 multiplies tiles of 1 row of unsigned bytes by groups of 8 weights. Of the 32 codes
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has two
+// positions for each group, of 4 inputs in a row each.
+//
+//go:noescape
+func direct1x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
+
 // wide1x16 multiplies tiles of 1 row of unsigned bytes by groups of 8 weights. Of the 16 codes
 // of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has two
 // positions for each group, of 4 inputs in a row each. integers means that sums cannot be scaled in
@@ -103,6 +124,13 @@ func wide1x32(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int
 //
 //go:noescape
 func wide1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
+
+// direct1x16 multiplies tiles of 1 row of unsigned bytes by groups of 8 weights. Of the 16 codes
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has two
+// positions for each group, of 4 inputs in a row each.
+//
+//go:noescape
+func direct1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
 
 // wideUnsigned computes the vectors of a run of 3×3 windows. It multiplies
 // unsigned bytes by signed bytes. lines has the addresses of three input lines.

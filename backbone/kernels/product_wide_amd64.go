@@ -25,6 +25,7 @@ type wideWeights struct {
 	lanes    int
 	mask     uint32  // lanes that have channels
 	integers bool    // scale in integers
+	direct   bool    // scale with a directScale
 	packed   []byte  // [group][2][lane][4] int8
 	offsets  []int32 // [group][2]: offsets in a row of 4 inputs
 }
@@ -61,11 +62,19 @@ func newWideProduct(w *weights) product {
 		}
 		panel := &m.panels32[i]
 		panel.limit(v)
+		p.mask = uint32(ones(min(p.lanes, w.channels-first)))
+		p.direct = panel.setDirect(v, bias, first, p.lanes)
 		rows := make([][]int16, p.lanes)
 		for lane := range rows {
-			if c := first + lane; c < w.channels {
+			c := first + lane
+			if p.direct {
+				c = first + directChannel(lane, p.lanes)
+			}
+			if c < w.channels {
 				rows[lane] = v.codes[c*w.depth:][:w.depth]
-				p.mask |= 1 << lane
+				if p.direct {
+					continue
+				}
 				half, i := &panel.half[lane/wideLanes], lane%wideLanes
 				half.set(i, bias[c], v.scale[c], false)
 				half.setFloat(i, int32(panel.zero[0]), v.scale[c], v.scale[c].sumShift(false))
@@ -226,6 +235,14 @@ func (m *wideProduct) tiles(i, rows int, x []byte, stride, tiles int, out []byte
 	q, w := (*byte)(unsafe.Pointer(&m.panels32[i])), &p.packed[0]
 	offsets, groups := (*byte)(unsafe.Pointer(&p.offsets[0])), len(p.offsets)/2
 	switch two := p.lanes == 2*wideLanes; {
+	case p.direct && rows > 1 && two:
+		direct8x32(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask)
+	case p.direct && rows > 1:
+		direct8x16(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask)
+	case p.direct && two:
+		direct1x32(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask)
+	case p.direct:
+		direct1x16(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask)
 	case rows > 1 && two:
 		wide8x32(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask, p.integers)
 	case rows > 1:

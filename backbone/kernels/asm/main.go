@@ -22,9 +22,11 @@ func main() {
 		}
 	}
 	groups := order()
+	directOrder()
 	for _, rows := range []int{wideRows, 1} {
 		for _, vectors := range []int{2, 1} {
-			wide(rows, vectors, groups)
+			wide(rows, vectors, false, groups)
+			wide(rows, vectors, true, groups)
 		}
 	}
 	wideWindows(false, false)

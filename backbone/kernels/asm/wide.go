@@ -55,6 +55,19 @@ func order() Mem {
 	return m
 }
 
+// directOrder defines the permutations of storeDirect: of words, which take the lower halves of
+// 4-byte lanes, and of the 8-byte lanes of 4 rows.
+func directOrder() {
+	GLOBL("evenWords", 8|16)
+	for i := range 32 {
+		DATA(2*i, U16(2*i))
+	}
+	GLOBL("evenQuads", 8|16)
+	for i, quad := range []uint64{0, 2, 4, 6, 1, 3, 5, 7} {
+		DATA(8*i, U64(quad))
+	}
+}
+
 // A wideScale has the parameters that scale a vector of sums, in registers or in memory.
 type wideScale struct{ mantissa, odd, round, roundOdd, shift Op }
 
@@ -109,6 +122,11 @@ func wideFinish(a, b VecVirtual, limits Mem, floats bool) {
 	if a != b {
 		shift(b)
 	}
+	clampWords(a, b, limits)
+}
+
+// clampWords sets a to the words in a and b, clamped, as bytes.
+func clampWords(a, b VecVirtual, limits Mem) {
 	VPACKUSWB(b, a, a)
 	VPMAXUB(limits.Offset(wideLow), a, a)
 	VPMINUB(limits.Offset(wideHigh), a, a)
@@ -130,23 +148,35 @@ type wideProduct struct {
 }
 
 // wide generates a routine that multiplies rows of unsigned bytes, one tile at a time, by
-// panels of 16 or 32 signed bytes.
-func wide(rows, vectors int, order Mem) {
-	name := fmt.Sprintf("wide%dx%d", rows, 16*vectors)
-	TEXT(name, NOSPLIT, "func(x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int, mask uint32, integers bool)")
-	Doc(fmt.Sprintf("%s multiplies tiles of %s of unsigned bytes by groups of 8 weights. Of the %d codes", name, rowCount(rows), 16*vectors),
+// panels of 16 or 32 signed bytes. If direct is set, panels have kernels.directScales.
+func wide(rows, vectors int, direct bool, order Mem) {
+	name, arguments := fmt.Sprintf("%dx%d", rows, 16*vectors), "x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int, mask uint32"
+	doc := []string{
+		fmt.Sprintf("multiplies tiles of %s of unsigned bytes by groups of 8 weights. Of the %d codes", rowCount(rows), 16*vectors),
 		"of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has two",
-		"positions for each group, of 4 inputs in a row each. integers means that sums cannot be scaled in",
-		"float32.")
+		"positions for each group, of 4 inputs in a row each.",
+	}
+	if direct {
+		name = "direct" + name
+	} else {
+		name, arguments = "wide"+name, arguments+", integers bool"
+		doc[2] += " integers means that sums cannot be scaled in"
+		doc = append(doc, "float32.")
+	}
+	TEXT(name, NOSPLIT, "func("+arguments+")")
+	doc[0] = name + " " + doc[0]
+	Doc(doc...)
 	Pragma("noescape")
 	p := &wideProduct{rows: rows, vectors: vectors}
 	p.x, p.stride = Load(Param("x"), GP64()), Load(Param("stride"), GP64())
 	p.offsets, p.panel = Load(Param("offsets"), GP64()), Load(Param("p"), GP64())
 	p.out, p.outStride = Load(Param("out"), GP64()), Load(Param("outStride"), GP64())
 	p.at, p.at4, p.weights, p.n, p.stride3 = GP64(), GP64(), GP64(), GP64(), GP64()
-	p.stored, p.even = mask32(argument("mask")), evenMask()
-	p.integers = GP32()
-	MOVBLZX(argument("integers"), p.integers)
+	p.stored = mask32(argument("mask"))
+	if !direct {
+		p.even, p.integers = evenMask(), GP32()
+		MOVBLZX(argument("integers"), p.integers)
+	}
 	if rows > 1 {
 		LEAQ(Mem{Base: p.stride, Index: p.stride, Scale: 2}, p.stride3)
 	}
@@ -161,11 +191,16 @@ func wide(rows, vectors int, order Mem) {
 	CMPQ(p.n, argument("groups"))
 	JLT(LabelRef("depth"))
 
-	TESTL(p.integers, p.integers)
-	JNZ(LabelRef("integers"))
-	p.scaleFloats()
-	JCC(LabelRef("again"))
-	p.store(order, true)
+	if direct {
+		p.scaleDirect()
+		p.storeDirect()
+	} else {
+		TESTL(p.integers, p.integers)
+		JNZ(LabelRef("integers"))
+		p.scaleFloats()
+		JCC(LabelRef("again"))
+		p.store(order, true)
+	}
 
 	Label("next")
 	for range rows {
@@ -176,6 +211,9 @@ func wide(rows, vectors int, order Mem) {
 	JNZ(LabelRef("tile"))
 	VZEROUPPER()
 	RET()
+	if direct {
+		return
+	}
 
 	Label("again")
 	MOVL(U32(1), p.integers)
@@ -321,24 +359,79 @@ func (p *wideProduct) store(order Mem, floats bool) {
 	for r := 0; r < p.rows; r += each {
 		a := p.pack(p.sums[r:r+each], floats)
 		VPERMD(a, grouped, a)
-		for i := range each {
-			part := a
-			switch {
-			case i > 0 && p.vectors == 2:
-				part = ZMM()
-				VEXTRACTI64X4(Imm(1), a, part.AsY())
-			case i > 0:
-				part = ZMM()
-				VEXTRACTI32X4(Imm(uint64(i)), a, part.AsX())
+		p.storeRows(a, each, r, to)
+	}
+}
+
+// scaleDirect scales the sums as the type kernels.directScale describes.
+func (p *wideProduct) scaleDirect() {
+	for v := range p.vectors {
+		factor, offset := ZMM(), ZMM()
+		VMOVDQU32(wideField(p.panel, wideFactor, v), factor)
+		VMOVDQU32(wideField(p.panel, wideOffset, v), offset)
+		for r := range p.rows {
+			acc := p.sums[r][v]
+			if p.halves == 2 {
+				VPADDD(p.second[r][v], acc, acc)
 			}
-			if p.vectors == 2 {
-				VMOVDQU8(part.AsY(), p.stored, Mem{Base: to})
-			} else {
-				VMOVDQU8(part.AsX(), p.stored, Mem{Base: to})
-			}
-			if r+i < p.rows-1 {
-				ADDQ(p.outStride, to)
-			}
+			VFMADD213PS(offset, factor, acc)
+		}
+	}
+}
+
+// storeDirect converts the sums that scaleDirect has scaled to codes and stores the codes.
+// The order of channels in kernels.directChannel is such that packing sorts two vectors.
+func (p *wideProduct) storeDirect() {
+	words, quads := ZMM(), ZMM()
+	VMOVDQU32(NewDataAddr(Symbol{Name: "evenWords", Static: true}, 0), words)
+	if p.vectors == 1 {
+		VMOVDQU32(NewDataAddr(Symbol{Name: "evenQuads", Static: true}, 0), quads)
+	}
+	to := GP64()
+	MOVQ(p.out, to)
+	each := min(p.rows, 4/p.vectors) // rows in one vector of codes
+	for r := 0; r < p.rows; r += each {
+		var a, b VecVirtual
+		switch s := p.sums[r : r+each]; {
+		case p.vectors == 2:
+			a, b = s[0][0], s[0][1]
+			VPERMT2W(s[each-1][0], words, a)
+			VPERMT2W(s[each-1][1], words, b)
+		case each == 4:
+			a, b = s[0][0], s[2][0]
+			VPERMT2W(s[1][0], words, a)
+			VPERMT2W(s[3][0], words, b)
+		default:
+			a, b = s[0][0], s[0][0]
+			VPERMT2W(a, words, a)
+		}
+		clampWords(a, b, Mem{Base: p.panel, Disp: panelLimits})
+		if p.vectors == 1 {
+			VPERMQ(a, quads, a)
+		}
+		p.storeRows(a, each, r, to)
+	}
+}
+
+// storeRows stores the codes of some rows, from row r on, in one vector.
+func (p *wideProduct) storeRows(codes VecVirtual, rows, r int, to GPVirtual) {
+	for i := range rows {
+		part := codes
+		switch {
+		case i > 0 && p.vectors == 2:
+			part = ZMM()
+			VEXTRACTI64X4(Imm(1), codes, part.AsY())
+		case i > 0:
+			part = ZMM()
+			VEXTRACTI32X4(Imm(uint64(i)), codes, part.AsX())
+		}
+		if p.vectors == 2 {
+			VMOVDQU8(part.AsY(), p.stored, Mem{Base: to})
+		} else {
+			VMOVDQU8(part.AsX(), p.stored, Mem{Base: to})
+		}
+		if r+i < p.rows-1 {
+			ADDQ(p.outStride, to)
 		}
 	}
 }
