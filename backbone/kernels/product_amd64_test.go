@@ -47,11 +47,11 @@ func TestPanelLayout(t *testing.T) {
 		"wide hi":       {unsafe.Offsetof(limits.hi), 256},
 		"wide flip":     {unsafe.Offsetof(limits.flip), 320},
 
-		"block limits":   {unsafe.Offsetof(block.wideLimits), 2560},
-		"block pad":      {unsafe.Offsetof(block.pad), 2944},
-		"block weights":  {unsafe.Offsetof(block.w), 3008},
-		"block rest":     {unsafe.Offsetof(block.rest), 3776},
-		"block integers": {unsafe.Offsetof(block.integers), 4544},
+		"block limits":  {unsafe.Offsetof(block.wideLimits), 2560},
+		"block pad":     {unsafe.Offsetof(block.pad), 2944},
+		"block weights": {unsafe.Offsetof(block.w), 3008},
+		"block rest":    {unsafe.Offsetof(block.rest), 3776},
+		"block scaling": {unsafe.Offsetof(block.scaling), 4544},
 
 		"run distance": {unsafe.Offsetof(run.distance), 8},
 		"run step":     {unsafe.Offsetof(run.step), 16},

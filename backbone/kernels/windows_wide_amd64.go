@@ -3,6 +3,7 @@
 package kernels
 
 import (
+	"math"
 	"slices"
 	"unsafe"
 )
@@ -28,10 +29,19 @@ type wideBlock struct {
 	// Weights are [column][vector][lane][4]: three rows of a column, then 0. rest is the
 	// excess of weights that exceed a byte.
 	w, rest  [3][vectorBytes / wideLanes][wideLanes][4]int8
-	integers bool // scale in integers
-	twice    bool // whether rest has weights
-	_        [vectorBytes - 2]byte
+	scaling scaling
+	twice   bool // whether rest has weights
+	_       [vectorBytes - 2]byte
 }
+
+// scaling is how the sums of a wideBlock are scaled.
+type scaling byte
+
+const (
+	inFloats   scaling = iota
+	inIntegers         // because floats is false for a channel
+	directly           // with a directScale for each channel
+)
 
 // A wideRun is a series of vectors in a row that one call computes.
 type wideRun struct {
@@ -161,7 +171,9 @@ func (b *wideBlock) set(w *weights, bias []int32, first int, pad byte) bool {
 		c := (first + i) % w.channels
 		b.scale[q].set(lane, bias[c], w.scale[c], true)
 		b.scale[q].setFloat(lane, int32(b.zero[0]), w.scale[c], 0)
-		b.integers = b.integers || !w.floats(c, true)
+		if !w.floats(c, true) {
+			b.scaling = inIntegers
+		}
 		for t, code := range w.codes[9*c:][:9] {
 			part := max(min(code, 127), -128)
 			rest := code - part
@@ -172,7 +184,26 @@ func (b *wideBlock) set(w *weights, bias []int32, first int, pad byte) bool {
 			b.w[t%3][q][lane][t/3], b.rest[t%3][q][lane][t/3] = int8(part), int8(rest)
 		}
 	}
+	b.setDirect(w, bias, first)
 	return true
+}
+
+// setDirect chooses directScales if all channels have one.
+func (b *wideBlock) setDirect(w *weights, bias []int32, first int) {
+	scale := b.scale
+	for i := range vectorBytes {
+		c := (first + i) % w.channels
+		d, ok := w.direct(c, bias[c], int32(b.zero[0]), floatUnit/2, true)
+		if !ok {
+			return
+		}
+		q, lane := &scale[i/4%4], i/16*4+i%4
+		q.bias[lane], q.factor[lane], q.offset[lane] = d.bias, d.factor, d.offset
+	}
+	b.scale, b.scaling = scale, directly
+	for i := range b.fraction {
+		b.fraction[i] = math.Float32bits(floatZero)
+	}
 }
 
 // someRows is the number of rows that are computed together. The parameters of many

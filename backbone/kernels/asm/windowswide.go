@@ -15,8 +15,9 @@ const (
 	blockPad      = blockLimits + wideLimits
 	blockTaps     = blockPad + 64
 	blockRest     = blockTaps + tapsBytes
-	blockIntegers = blockRest + tapsBytes // bool
+	blockScaling  = blockRest + tapsBytes // byte: inFloats, inIntegers or directly
 	tapsBytes     = 3 * quarters * 64     // weights of three columns
+	inIntegers    = 1                     // see kernels.scaling
 
 	inRegisters = 6 // vectors of weights that stay in registers
 
@@ -45,7 +46,7 @@ type wideWindow struct {
 	columns  [3][quarters]VecVirtual
 	factors  [quarters]VecVirtual
 	weights  [3][quarters]Op
-	fraction VecVirtual
+	fraction VecVirtual // with directScales, the float32 for code 0
 }
 
 // field returns the operand for a field of the run.
@@ -133,9 +134,10 @@ func wideWindows(signed, twice bool) {
 	w.load(2, 0)
 
 	Label("sums")
-	CMPB(Mem{Base: w.block, Disp: blockIntegers}, Imm(0))
-	JNE(LabelRef("integers"))
-	codes := w.floatCodes()
+	CMPB(Mem{Base: w.block, Disp: blockScaling}, Imm(inIntegers))
+	JLT(LabelRef("floats"))
+	JE(LabelRef("integers"))
+	codes := w.directCodes()
 
 	Label("store")
 	CMPB(w.field(runPixels), Imm(0xff))
@@ -173,6 +175,10 @@ func wideWindows(signed, twice bool) {
 	Label("compress")
 	VPCOMPRESSQ(codes, pixels, codes)
 	JMP(LabelRef("compressed"))
+
+	Label("floats")
+	VMOVDQA64(w.floatCodes(), codes)
+	JMP(LabelRef("store"))
 
 	Label("integers")
 	VMOVDQA64(w.codes(), codes)
@@ -266,6 +272,19 @@ func (w *wideWindow) floatCodes() VecVirtual {
 	VPACKUSDW(sums[1], sums[0], sums[0])
 	VPACKUSDW(sums[3], sums[2], sums[2])
 	wideFinish(sums[0], sums[2], Mem{Base: w.block, Disp: blockLimits}, true)
+	return sums[0]
+}
+
+// directCodes is like codes, but scales as the type kernels.directScale describes.
+func (w *wideWindow) directCodes() VecVirtual {
+	sums := w.sums()
+	for q, sum := range sums {
+		VFMADD213PS(wideField(w.block, wideOffset, q), w.factors[q], sum)
+		VPSUBD(w.fraction, sum, sum)
+	}
+	VPACKSSDW(sums[1], sums[0], sums[0])
+	VPACKSSDW(sums[3], sums[2], sums[2])
+	clampWords(sums[0], sums[2], Mem{Base: w.block, Disp: blockLimits})
 	return sums[0]
 }
 
