@@ -132,6 +132,62 @@ func wide1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int
 //go:noescape
 func direct1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
 
+// shallow4x16 multiplies tiles of 4 rows of unsigned bytes by 16 weights. Of the 16 codes
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
+// position of each 4 inputs in a row.
+//
+//go:noescape
+func shallow4x16(x *byte, stride int, tiles int, w *byte, offsets *byte, p *byte, out *byte, outStride int, mask uint32)
+
+// shallow4x32 multiplies tiles of 2 rows of unsigned bytes by 16 weights. Of the 32 codes
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
+// position of each 4 inputs in a row.
+//
+//go:noescape
+func shallow4x32(x *byte, stride int, tiles int, w *byte, offsets *byte, p *byte, out *byte, outStride int, mask uint32)
+
+// shallow6x16 multiplies tiles of 4 rows of unsigned bytes by 24 weights. Of the 16 codes
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
+// position of each 4 inputs in a row.
+//
+//go:noescape
+func shallow6x16(x *byte, stride int, tiles int, w *byte, offsets *byte, p *byte, out *byte, outStride int, mask uint32)
+
+// shallow6x32 multiplies tiles of 2 rows of unsigned bytes by 24 weights. Of the 32 codes
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
+// position of each 4 inputs in a row.
+//
+//go:noescape
+func shallow6x32(x *byte, stride int, tiles int, w *byte, offsets *byte, p *byte, out *byte, outStride int, mask uint32)
+
+// shallow7x16 multiplies tiles of 4 rows of unsigned bytes by 28 weights. Of the 16 codes
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
+// position of each 4 inputs in a row.
+//
+//go:noescape
+func shallow7x16(x *byte, stride int, tiles int, w *byte, offsets *byte, p *byte, out *byte, outStride int, mask uint32)
+
+// shallow7x32 multiplies tiles of 2 rows of unsigned bytes by 28 weights. Of the 32 codes
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
+// position of each 4 inputs in a row.
+//
+//go:noescape
+func shallow7x32(x *byte, stride int, tiles int, w *byte, offsets *byte, p *byte, out *byte, outStride int, mask uint32)
+
+// shallow8x16 multiplies tiles of 4 rows of unsigned bytes by 32 weights. Of the 16 codes
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
+// position of each 4 inputs in a row.
+//
+//go:noescape
+func shallow8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, p *byte, out *byte, outStride int, mask uint32)
+
+// shallow8x32 multiplies tiles of 2 rows of unsigned bytes by 32 weights. Of the 32 codes
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
+// position of each 4 inputs in a row.
+//
+//go:noescape
+func shallow8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, p *byte, out *byte, outStride int, mask uint32)
+
 // wideUnsigned computes the vectors of a run of 3×3 windows. It multiplies
 // unsigned bytes by signed bytes. lines has the addresses of three input lines.
 //

@@ -26,6 +26,8 @@ type wideWeights struct {
 	mask     uint32  // lanes that have channels
 	integers bool    // scale in integers
 	direct   bool    // scale with a directScale
+	shallow  bool    // keep the weights in registers
+	quads    int     // number of groups of 4 weights
 	packed   []byte  // [group][2][lane][4] int8
 	offsets  []int32 // [group][2]: offsets in a row of 4 inputs
 }
@@ -81,7 +83,8 @@ func newWideProduct(w *weights) product {
 				p.integers = p.integers || !v.floats(c, false)
 			}
 		}
-		p.packed, p.offsets = packQuads(rows, v)
+		p.packed, p.offsets, p.quads = packQuads(rows, v)
+		p.shallow = p.direct && p.fit()
 		groups += len(p.offsets) / 2
 	}
 	if groups > 2*n*(w.depth+7)/8 && !m.lines {
@@ -92,9 +95,9 @@ func newWideProduct(w *weights) product {
 }
 
 // packQuads packs the weights of lanes into quads of 4 bytes for each lane, an even number
-// of them. A lane without a channel is nil. The excess of weights that exceed a byte goes
+// of them, and returns how many it used. A lane without a channel is nil. The excess of weights that exceed a byte goes
 // into another quad with the same inputs.
-func packQuads(lanes [][]int16, w *weights) (packed []byte, offsets []int32) {
+func packQuads(lanes [][]int16, w *weights) (packed []byte, offsets []int32, used int) {
 	line, pitch, width := w.depth, 0, 4*len(lanes)
 	if w.line > 0 {
 		line, pitch = w.line, w.pitch
@@ -119,13 +122,13 @@ func packQuads(lanes [][]int16, w *weights) (packed []byte, offsets []int32) {
 		}
 		done += min(4, line-at)
 	}
-	if len(offsets)%2 > 0 {
+	if used = len(offsets); used%2 > 0 {
 		packed = append(packed, make([]byte, width)...)
 		offsets = append(offsets, offsets[len(offsets)-1])
 	}
 	exact := aligned(len(packed))
 	copy(exact, packed)
-	return exact, offsets
+	return exact, offsets, used
 }
 
 // appendQuad appends as much of the weights in left as one quad can hold, and removes it
@@ -210,23 +213,28 @@ func flipAll(out, x []byte) {
 func (m *wideProduct) multiply(x []byte, stride, rows int, out []byte, outStride, from, to int) {
 	_ = x[(rows-1)*stride+m.span-1]
 	for i := from; i < to; i++ {
-		first := i * 2 * wideLanes
+		first, p := i*2*wideLanes, &m.parts[i]
 		_ = out[(rows-1)*outStride+min(first+2*wideLanes, m.channels)-1]
-		whole := rows / wideRows
-		m.tiles(i, wideRows, x, stride, whole, out[first:], outStride)
+		tile := wideRows
+		if p.shallow {
+			tile = vectorBytes / p.lanes
+		}
+		whole := rows / tile
+		m.tiles(i, tile, x, stride, whole, out[first:], outStride)
 		// One or two remaining rows are computed one by one. More than two are computed
 		// in a tile that overlaps the previous tile.
-		done := whole * wideRows
+		done := whole * tile
 		if rows-done > 2 && whole > 0 {
-			last := rows - wideRows
-			m.tiles(i, wideRows, x[last*stride:], stride, 1, out[last*outStride+first:], outStride)
+			last := rows - tile
+			m.tiles(i, tile, x[last*stride:], stride, 1, out[last*outStride+first:], outStride)
 		} else if done < rows {
 			m.tiles(i, 1, x[done*stride:], stride, rows-done, out[done*outStride+first:], outStride)
 		}
 	}
 }
 
-// tiles computes tiles of 1 or wideRows rows of one panel.
+// tiles computes tiles of one panel. They have a single row, or as many as the panel's routine
+// computes together.
 func (m *wideProduct) tiles(i, rows int, x []byte, stride, tiles int, out []byte, outStride int) {
 	if tiles == 0 {
 		return
@@ -235,6 +243,8 @@ func (m *wideProduct) tiles(i, rows int, x []byte, stride, tiles int, out []byte
 	q, w := (*byte)(unsafe.Pointer(&m.panels32[i])), &p.packed[0]
 	offsets, groups := (*byte)(unsafe.Pointer(&p.offsets[0])), len(p.offsets)/2
 	switch two := p.lanes == 2*wideLanes; {
+	case p.shallow && rows > 1:
+		p.few(&x[0], stride, tiles, q, &out[0], outStride)
 	case p.direct && rows > 1 && two:
 		direct8x32(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask)
 	case p.direct && rows > 1:
@@ -251,5 +261,36 @@ func (m *wideProduct) tiles(i, rows int, x []byte, stride, tiles int, out []byte
 		wide1x32(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask, p.integers)
 	default:
 		wide1x16(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask, p.integers)
+	}
+}
+
+// fit reports whether there is a routine that keeps all weights in registers.
+func (p *wideWeights) fit() bool {
+	if p.quads%2 > 0 && p.quads != 7 {
+		p.quads++
+	}
+	return p.quads >= 4 && p.quads <= 8
+}
+
+// few computes tiles of a shallow panel.
+func (p *wideWeights) few(x *byte, stride, tiles int, panel, out *byte, outStride int) {
+	w, offsets := &p.packed[0], (*byte)(unsafe.Pointer(&p.offsets[0]))
+	switch [2]int{p.quads, p.lanes / wideLanes} {
+	case [2]int{4, 1}:
+		shallow4x16(x, stride, tiles, w, offsets, panel, out, outStride, p.mask)
+	case [2]int{4, 2}:
+		shallow4x32(x, stride, tiles, w, offsets, panel, out, outStride, p.mask)
+	case [2]int{6, 1}:
+		shallow6x16(x, stride, tiles, w, offsets, panel, out, outStride, p.mask)
+	case [2]int{6, 2}:
+		shallow6x32(x, stride, tiles, w, offsets, panel, out, outStride, p.mask)
+	case [2]int{7, 1}:
+		shallow7x16(x, stride, tiles, w, offsets, panel, out, outStride, p.mask)
+	case [2]int{7, 2}:
+		shallow7x32(x, stride, tiles, w, offsets, panel, out, outStride, p.mask)
+	case [2]int{8, 1}:
+		shallow8x16(x, stride, tiles, w, offsets, panel, out, outStride, p.mask)
+	default:
+		shallow8x32(x, stride, tiles, w, offsets, panel, out, outStride, p.mask)
 	}
 }

@@ -28,7 +28,7 @@ type wideBlock struct {
 	pad [vectorBytes]byte // the input's zero point
 	// Weights are [column][vector][lane][4]: three rows of a column, then 0. rest is the
 	// excess of weights that exceed a byte.
-	w, rest  [3][vectorBytes / wideLanes][wideLanes][4]int8
+	w, rest [3][vectorBytes / wideLanes][wideLanes][4]int8
 	scaling scaling
 	twice   bool // whether rest has weights
 	_       [vectorBytes - 2]byte

@@ -29,6 +29,10 @@ func main() {
 			wide(rows, vectors, true, groups)
 		}
 	}
+	for _, quads := range []int{4, 6, 7, 8} {
+		shallow(quads, 1)
+		shallow(quads, 2)
+	}
 	wideWindows(false, false)
 	wideWindows(true, false)
 	wideWindows(false, true)

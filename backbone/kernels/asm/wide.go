@@ -142,6 +142,7 @@ type wideProduct struct {
 	at, at4, weights, n, stride3, ahead       GPVirtual
 	stored, even                              OpmaskVirtual
 	integers                                  GPVirtual // not 0 if the tile is scaled in integers
+	words, quads                              VecVirtual
 
 	sums   [][2]VecVirtual // sums of each row
 	second [][2]VecVirtual // sums for the second half of each group
@@ -193,7 +194,10 @@ func wide(rows, vectors int, direct bool, order Mem) {
 
 	if direct {
 		p.scaleDirect()
-		p.storeDirect()
+		p.orders()
+		to := GP64()
+		MOVQ(p.out, to)
+		p.storeDirect(to)
 	} else {
 		TESTL(p.integers, p.integers)
 		JNZ(LabelRef("integers"))
@@ -379,42 +383,46 @@ func (p *wideProduct) scaleDirect() {
 	}
 }
 
+// orders loads the permutations that storeDirect needs.
+func (p *wideProduct) orders() {
+	p.words = ZMM()
+	VMOVDQU32(NewDataAddr(Symbol{Name: "evenWords", Static: true}, 0), p.words)
+	if p.vectors == 1 {
+		p.quads = ZMM()
+		VMOVDQU32(NewDataAddr(Symbol{Name: "evenQuads", Static: true}, 0), p.quads)
+	}
+}
+
 // storeDirect converts the sums that scaleDirect has scaled to codes and stores the codes.
 // The order of channels in kernels.directChannel is such that packing sorts two vectors.
-func (p *wideProduct) storeDirect() {
-	words, quads := ZMM(), ZMM()
-	VMOVDQU32(NewDataAddr(Symbol{Name: "evenWords", Static: true}, 0), words)
-	if p.vectors == 1 {
-		VMOVDQU32(NewDataAddr(Symbol{Name: "evenQuads", Static: true}, 0), quads)
-	}
-	to := GP64()
-	MOVQ(p.out, to)
+// It moves to, which is the address of the first row, to that of the last.
+func (p *wideProduct) storeDirect(to Register) {
 	each := min(p.rows, 4/p.vectors) // rows in one vector of codes
 	for r := 0; r < p.rows; r += each {
 		var a, b VecVirtual
 		switch s := p.sums[r : r+each]; {
 		case p.vectors == 2:
 			a, b = s[0][0], s[0][1]
-			VPERMT2W(s[each-1][0], words, a)
-			VPERMT2W(s[each-1][1], words, b)
+			VPERMT2W(s[each-1][0], p.words, a)
+			VPERMT2W(s[each-1][1], p.words, b)
 		case each == 4:
 			a, b = s[0][0], s[2][0]
-			VPERMT2W(s[1][0], words, a)
-			VPERMT2W(s[3][0], words, b)
+			VPERMT2W(s[1][0], p.words, a)
+			VPERMT2W(s[3][0], p.words, b)
 		default:
 			a, b = s[0][0], s[0][0]
-			VPERMT2W(a, words, a)
+			VPERMT2W(a, p.words, a)
 		}
 		clampWords(a, b, Mem{Base: p.panel, Disp: panelLimits})
 		if p.vectors == 1 {
-			VPERMQ(a, quads, a)
+			VPERMQ(a, p.quads, a)
 		}
 		p.storeRows(a, each, r, to)
 	}
 }
 
 // storeRows stores the codes of some rows, from row r on, in one vector.
-func (p *wideProduct) storeRows(codes VecVirtual, rows, r int, to GPVirtual) {
+func (p *wideProduct) storeRows(codes VecVirtual, rows, r int, to Register) {
 	for i := range rows {
 		part := codes
 		switch {

@@ -10,14 +10,14 @@ import (
 
 // Offsets of the fields of the types kernels.wideBlock and kernels.wideRun.
 const (
-	quarters      = 4 // vectors of sums for 64 channels
-	blockLimits   = quarters * wideScaleBytes
-	blockPad      = blockLimits + wideLimits
-	blockTaps     = blockPad + 64
-	blockRest     = blockTaps + tapsBytes
-	blockScaling  = blockRest + tapsBytes // byte: inFloats, inIntegers or directly
-	tapsBytes     = 3 * quarters * 64     // weights of three columns
-	inIntegers    = 1                     // see kernels.scaling
+	quarters     = 4 // vectors of sums for 64 channels
+	blockLimits  = quarters * wideScaleBytes
+	blockPad     = blockLimits + wideLimits
+	blockTaps    = blockPad + 64
+	blockRest    = blockTaps + tapsBytes
+	blockScaling = blockRest + tapsBytes // byte: inFloats, inIntegers or directly
+	tapsBytes    = 3 * quarters * 64     // weights of three columns
+	inIntegers   = 1                     // see kernels.scaling
 
 	inRegisters = 6 // vectors of weights that stay in registers
 
