@@ -188,23 +188,32 @@ func shallow8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, p *byte
 //go:noescape
 func shallow8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, p *byte, out *byte, outStride int, mask uint32)
 
-// wideUnsigned computes the vectors of a run of 3×3 windows. It multiplies
-// unsigned bytes by signed bytes. lines has the addresses of three input lines.
+// wideUnsigned computes the vectors of a run of 3×3 windows. It multiplies unsigned bytes by signed bytes. lines has the addresses of three input lines.
 //
 //go:noescape
 func wideUnsigned(out *byte, lines *byte, run *byte, block *byte)
 
-// wideSigned computes the vectors of a run of 3×3 windows. It multiplies
-// signed bytes by signed bytes. lines has the addresses of three input lines.
+// wideSigned computes the vectors of a run of 3×3 windows. It multiplies signed bytes by signed bytes. lines has the addresses of three input lines.
 //
 //go:noescape
 func wideSigned(out *byte, lines *byte, run *byte, block *byte)
 
-// wideTwice computes the vectors of a run of 3×3 windows. It multiplies
-// unsigned bytes by sums of two signed bytes. lines has the addresses of three input lines.
+// wideTwice computes the vectors of a run of 3×3 windows. It multiplies unsigned bytes by sums of two signed bytes. lines has the addresses of three input lines.
 //
 //go:noescape
 func wideTwice(out *byte, lines *byte, run *byte, block *byte)
+
+// wideUnsignedPair computes the vectors of a run of 3×3 windows. It multiplies unsigned bytes by signed bytes, for two output rows that are outStride bytes apart.
+// lines has the addresses of four input lines.
+//
+//go:noescape
+func wideUnsignedPair(out *byte, lines *byte, run *byte, block *byte, outStride int)
+
+// wideSignedPair computes the vectors of a run of 3×3 windows. It multiplies signed bytes by signed bytes, for two output rows that are outStride bytes apart.
+// lines has the addresses of four input lines.
+//
+//go:noescape
+func wideSignedPair(out *byte, lines *byte, run *byte, block *byte, outStride int)
 
 // flipBytes copies 32·n bytes and flips the upper bit of each.
 //

@@ -23,6 +23,8 @@ type wideLimits struct {
 	base         [2 * wideLanes]uint16
 	fraction     [wideLanes]uint32
 	lo, hi, flip [4 * wideLanes]byte
+	clamped      bool // whether lo or hi is within the range of a byte
+	_            [4*wideLanes - 1]byte
 }
 
 // A wideScale has the parameters of one vector of channels.
@@ -74,6 +76,7 @@ func (p *wideLimits) set(w *weights) {
 	for i := range p.lo {
 		p.lo[i], p.hi[i], p.flip[i] = q.lo[0], q.hi[0], q.flip[0]
 	}
+	p.clamped = q.lo[0] > 0 || q.hi[0] < math.MaxUint8
 	for i := range p.base {
 		p.base[i] = uint16(math.Float32bits(floatBase) >> fractionBits)
 	}

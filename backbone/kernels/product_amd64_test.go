@@ -46,12 +46,13 @@ func TestPanelLayout(t *testing.T) {
 		"wide lo":       {unsafe.Offsetof(limits.lo), 192},
 		"wide hi":       {unsafe.Offsetof(limits.hi), 256},
 		"wide flip":     {unsafe.Offsetof(limits.flip), 320},
+		"wide clamped":  {unsafe.Offsetof(limits.clamped), 384},
 
 		"block limits":  {unsafe.Offsetof(block.wideLimits), 2560},
-		"block pad":     {unsafe.Offsetof(block.pad), 2944},
-		"block weights": {unsafe.Offsetof(block.w), 3008},
-		"block rest":    {unsafe.Offsetof(block.rest), 3776},
-		"block scaling": {unsafe.Offsetof(block.scaling), 4544},
+		"block pad":     {unsafe.Offsetof(block.pad), 3008},
+		"block weights": {unsafe.Offsetof(block.w), 3072},
+		"block rest":    {unsafe.Offsetof(block.rest), 3840},
+		"block scaling": {unsafe.Offsetof(block.scaling), 4608},
 
 		"run distance": {unsafe.Offsetof(run.distance), 8},
 		"run step":     {unsafe.Offsetof(run.step), 16},

@@ -14,7 +14,8 @@ const vectorBytes = 64
 // wideLines implements rows for AVX-512's dot products of bytes.
 type wideLines struct {
 	signed              bool
-	lineBytes, outBytes int // in an input line and in an output row
+	pairs               bool // compute two output rows at a time
+	lineBytes, outBytes int  // in an input line and in an output row
 	blocks              []wideBlock
 	runs                []wideRun
 }
@@ -26,8 +27,9 @@ type wideBlock struct {
 	scale [vectorBytes / wideLanes]wideScale
 	wideLimits
 	pad [vectorBytes]byte // the input's zero point
-	// Weights are [column][vector][lane][4]: three rows of a column, then 0. rest is the
-	// excess of weights that exceed a byte.
+	// Weights are [column][vector][lane][4]: three rows of a column, then 0. If twice is
+	// set, rest is the excess of weights that exceed a byte. If not, it is 0, then the three
+	// rows, for an output row one line below.
 	w, rest [3][vectorBytes / wideLanes][wideLanes][4]int8
 	scaling scaling
 	twice   bool // whether rest has weights
@@ -83,6 +85,10 @@ func newWideRows(w *weights, g *geometry, pad byte) rows {
 		if !r.blocks[i].set(w, bias, first, pad) {
 			return nil
 		}
+	}
+	r.pairs = g.StrideH == 1 && g.StrideW == 1 && g.DilationH == 1
+	for i := range r.blocks {
+		r.pairs = r.pairs && r.blocks[i].scaling == directly && !r.blocks[i].twice
 	}
 	return r
 }
@@ -184,6 +190,15 @@ func (b *wideBlock) set(w *weights, bias []int32, first int, pad byte) bool {
 			b.w[t%3][q][lane][t/3], b.rest[t%3][q][lane][t/3] = int8(part), int8(rest)
 		}
 	}
+	if !b.twice {
+		for c := range b.w {
+			for q := range b.w[c] {
+				for lane, w := range b.w[c][q] {
+					b.rest[c][q][lane] = [4]int8{0, w[0], w[1], w[2]}
+				}
+			}
+		}
+	}
 	b.setDirect(w, bias, first)
 	return true
 }
@@ -211,36 +226,49 @@ func (b *wideBlock) setDirect(w *weights, bias []int32, first int) {
 const someRows = 8
 
 func (r *wideLines) compute(out, in, blank []byte, g *geometry, lo, hi int) {
-	var lines [someRows][3]*byte
+	var lines [someRows][4]*byte // the fourth for pairs of rows
 	for row := lo; row < hi; row += someRows {
 		n := min(someRows, hi-row)
 		for i := range n {
 			image, oy := (row+i)/g.outH, (row+i)%g.outH
-			for j := range 3 {
+			needed := 3
+			if r.pairs && oy+1 < g.outH {
+				needed = 4
+			}
+			for j := range needed {
 				line := tap(g, in, blank, image, oy*g.StrideH-g.padTop+j*g.DilationH, 0)
 				_ = line[r.lineBytes-1]
 				lines[i][j] = &line[0]
 			}
 		}
-		r.some(out[row*r.outBytes:][:n*r.outBytes], lines[:n])
+		r.some(out[row*r.outBytes:][:n*r.outBytes], lines[:n], row%g.outH, g.outH)
 	}
 }
 
-// some computes at most someRows output rows from the addresses of their input lines.
-func (r *wideLines) some(out []byte, lines [][3]*byte) {
+// some computes at most someRows output rows from the addresses of their input lines. The
+// first is row y of an image with the given height.
+func (r *wideLines) some(out []byte, lines [][4]*byte, y, height int) {
 	for i := range r.runs {
 		run := &r.runs[i]
 		block := &r.blocks[run.block]
 		fields, weights := (*byte)(unsafe.Pointer(run)), (*byte)(unsafe.Pointer(block))
-		for row := range lines {
+		for row := 0; row < len(lines); row++ {
 			to, from := &out[row*r.outBytes+run.outAt], (*byte)(unsafe.Pointer(&lines[row]))
+			pair := r.pairs && row+1 < len(lines) && (y+row+1)%height > 0
 			switch {
+			case pair && r.signed:
+				wideSignedPair(to, from, fields, weights, r.outBytes)
+			case pair:
+				wideUnsignedPair(to, from, fields, weights, r.outBytes)
 			case r.signed:
 				wideSigned(to, from, fields, weights)
 			case block.twice:
 				wideTwice(to, from, fields, weights)
 			default:
 				wideUnsigned(to, from, fields, weights)
+			}
+			if pair {
+				row++
 			}
 		}
 	}

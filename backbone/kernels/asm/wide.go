@@ -29,7 +29,8 @@ const (
 	wideLow      = 192
 	wideHigh     = 256
 	wideFlip     = 320
-	wideLimits   = 384 // size of the limits
+	wideClamped  = 384 // bool
+	wideLimits   = 448 // size of the limits
 
 	panelLimits = 2 * wideScaleBytes
 	evenLanes   = 0x5555
@@ -122,15 +123,22 @@ func wideFinish(a, b VecVirtual, limits Mem, floats bool) {
 	if a != b {
 		shift(b)
 	}
-	clampWords(a, b, limits)
-}
-
-// clampWords sets a to the words in a and b, clamped, as bytes.
-func clampWords(a, b VecVirtual, limits Mem) {
 	VPACKUSWB(b, a, a)
 	VPMAXUB(limits.Offset(wideLow), a, a)
 	VPMINUB(limits.Offset(wideHigh), a, a)
 	VPXORD(limits.Offset(wideFlip), a, a)
+}
+
+// clampBytes clamps the bytes in vectors, if limits are within the range of a byte. It can be
+// used once in a routine.
+func clampBytes(limits Mem, vectors ...VecVirtual) {
+	CMPB(limits.Offset(wideClamped), Imm(0))
+	JE(LabelRef("clamped"))
+	for _, v := range vectors {
+		VPMAXUB(limits.Offset(wideLow), v, v)
+		VPMINUB(limits.Offset(wideHigh), v, v)
+	}
+	Label("clamped")
 }
 
 // A wideProduct generates a matrix product with AVX-512.
@@ -397,6 +405,7 @@ func (p *wideProduct) orders() {
 // The order of channels in kernels.directChannel is such that packing sorts two vectors.
 // It moves to, which is the address of the first row, to that of the last.
 func (p *wideProduct) storeDirect(to Register) {
+	var codes []VecVirtual
 	each := min(p.rows, 4/p.vectors) // rows in one vector of codes
 	for r := 0; r < p.rows; r += each {
 		var a, b VecVirtual
@@ -413,11 +422,17 @@ func (p *wideProduct) storeDirect(to Register) {
 			a, b = s[0][0], s[0][0]
 			VPERMT2W(a, p.words, a)
 		}
-		clampWords(a, b, Mem{Base: p.panel, Disp: panelLimits})
+		VPACKUSWB(b, a, a)
+		codes = append(codes, a)
+	}
+	limits := Mem{Base: p.panel, Disp: panelLimits}
+	clampBytes(limits, codes...)
+	for i, v := range codes {
+		VPXORD(limits.Offset(wideFlip), v, v)
 		if p.vectors == 1 {
-			VPERMQ(a, p.quads, a)
+			VPERMQ(v, p.quads, v)
 		}
-		p.storeRows(a, each, r, to)
+		p.storeRows(v, each, i*each, to)
 	}
 }
 

@@ -19,8 +19,6 @@ const (
 	tapsBytes    = 3 * quarters * 64     // weights of three columns
 	inIntegers   = 1                     // see kernels.scaling
 
-	inRegisters = 6 // vectors of weights that stay in registers
-
 	runAt       = 0
 	runDistance = 8
 	runStep     = 16
@@ -37,12 +35,14 @@ const (
 // wideWindow holds the parts of a routine for 3×3 windows of 64 channels.
 type wideWindow struct {
 	signed, twice bool
+	pair          bool // two output rows from four lines, scaled directly
+	inRegisters   int  // vectors of weights that stay in registers
 	run, block    Register
-	lines         [3]GPVirtual
+	lines         []GPVirtual
 	at            [3]GPVirtual // offset of each column in the lines
 	ends          VecVirtual   // 0x80 in each byte
-	// The three bytes of a column are adjacent. The third is there twice, because a dot
-	// product has four bytes. Each vector has 4 of every 16 channels.
+	// The three or four bytes of a column are adjacent. If there are three, the third is there
+	// twice, because a dot product has four bytes. Each vector has 4 of every 16 channels.
 	columns  [3][quarters]VecVirtual
 	factors  [quarters]VecVirtual
 	weights  [3][quarters]Op
@@ -62,11 +62,37 @@ func (w *wideWindow) mask(offset int) OpmaskVirtual {
 // load loads column c and makes its bytes unsigned. If masked is not 0, only the bytes in
 // that mask of the run are in the image.
 func (w *wideWindow) load(c, masked int) {
+	if masked == 0 {
+		w.loadBytes(c, 0)
+		return
+	}
+	// Masked loads are slow, so avoid them if no byte is in the image.
+	some, done := fmt.Sprint("some", c), fmt.Sprint("loaded", c)
+	CMPQ(w.field(masked), Imm(0))
+	JNE(LabelRef(some))
+	for q, v := range w.columns[c] {
+		if q > 0 {
+			VMOVDQA64(w.columns[c][0], v)
+			continue
+		}
+		VMOVDQU8(Mem{Base: w.block, Disp: blockPad}, v)
+		if w.signed {
+			VPXORD(w.ends, v, v)
+		}
+	}
+	JMP(LabelRef(done))
+	Label(some)
+	w.loadBytes(c, masked)
+	Label(done)
+}
+
+// loadBytes is like load.
+func (w *wideWindow) loadBytes(c, masked int) {
 	var k OpmaskVirtual
 	if masked != 0 {
 		k = w.mask(masked)
 	}
-	var lines [3]VecVirtual
+	lines := make([]VecVirtual, len(w.lines))
 	for i := range lines {
 		from, v := Mem{Base: w.lines[i], Index: w.at[c], Scale: 1}, ZMM()
 		switch {
@@ -86,8 +112,8 @@ func (w *wideWindow) load(c, masked int) {
 	low, high, last, lastHigh := ZMM(), ZMM(), ZMM(), ZMM()
 	VPUNPCKLBW(lines[1], lines[0], low)
 	VPUNPCKHBW(lines[1], lines[0], high)
-	VPUNPCKLBW(lines[2], lines[2], last)
-	VPUNPCKHBW(lines[2], lines[2], lastHigh)
+	VPUNPCKLBW(lines[len(lines)-1], lines[2], last)
+	VPUNPCKHBW(lines[len(lines)-1], lines[2], lastHigh)
 	VPUNPCKLWD(last, low, w.columns[c][0])
 	VPUNPCKHWD(last, low, w.columns[c][1])
 	VPUNPCKLWD(lastHigh, high, w.columns[c][2])
@@ -102,27 +128,43 @@ func (w *wideWindow) move(to, from int) {
 }
 
 // wideWindows generates a routine that computes 3×3 windows of 64 channels. If twice is
-// set, weights are sums of two bytes.
-func wideWindows(signed, twice bool) {
-	name, how := "wideUnsigned", "unsigned bytes by signed bytes"
+// set, weights are sums of two bytes. If pair is set, it computes two output rows.
+func wideWindows(signed, twice, pair bool) {
+	name, how, arguments := "wideUnsigned", "unsigned bytes by signed bytes", "out *byte, lines *byte, run *byte, block *byte"
 	switch {
 	case signed:
 		name, how = "wideSigned", "signed bytes by signed bytes"
 	case twice:
 		name, how = "wideTwice", "unsigned bytes by sums of two signed bytes"
 	}
-	TEXT(name, NOSPLIT, "func(out *byte, lines *byte, run *byte, block *byte)")
-	Doc(fmt.Sprintf("%s computes the vectors of a run of 3×3 windows. It multiplies", name),
-		how+". lines has the addresses of three input lines.")
+	doc := []string{how + ". lines has the addresses of three input lines."}
+	if pair {
+		name, arguments = name+"Pair", arguments+", outStride int"
+		doc = []string{how + ", for two output rows that are outStride bytes apart.", "lines has the addresses of four input lines."}
+	}
+	TEXT(name, NOSPLIT, "func("+arguments+")")
+	doc[0] = fmt.Sprintf("%s computes the vectors of a run of 3×3 windows. It multiplies ", name) + doc[0]
+	Doc(doc...)
 	Pragma("noescape")
-	w := &wideWindow{signed: signed, twice: twice}
+	w := &wideWindow{signed: signed, twice: twice, pair: pair, inRegisters: 6, lines: make([]GPVirtual, 3)}
+	if pair {
+		w.inRegisters, w.lines = 10, make([]GPVirtual, 4)
+	}
 	out, pointers := Load(Param("out"), GP64()), Load(Param("lines"), GP64())
 	w.run, w.block = Load(Param("run"), GP64()), Load(Param("block"), GP64())
 	w.locate(pointers)
 	n, kept := GP64(), GP64()
 	MOVQ(w.field(runVectors), n)
 	MOVQ(w.field(runKept), kept)
-	stored, pixels := w.mask(runStored), w.mask(runPixels)
+	var stored, pixels OpmaskVirtual
+	var below GPVirtual
+	if pair {
+		below = GP64()
+		MOVQ(argument("outStride"), below)
+		ADDQ(out, below)
+	} else {
+		stored, pixels = w.mask(runStored), w.mask(runPixels)
+	}
 	w.prepare()
 	w.load(0, runLeft)
 
@@ -134,16 +176,24 @@ func wideWindows(signed, twice bool) {
 	w.load(2, 0)
 
 	Label("sums")
-	CMPB(Mem{Base: w.block, Disp: blockScaling}, Imm(inIntegers))
-	JLT(LabelRef("floats"))
-	JE(LabelRef("integers"))
-	codes := w.directCodes()
+	var codes VecVirtual
+	if pair {
+		upper, lower := w.pairCodes()
+		VMOVDQU8(upper, Mem{Base: out})
+		VMOVDQU8(lower, Mem{Base: below})
+		ADDQ(w.field(runOutStep), below)
+	} else {
+		CMPB(Mem{Base: w.block, Disp: blockScaling}, Imm(inIntegers))
+		JLT(LabelRef("floats"))
+		JE(LabelRef("integers"))
+		codes = w.directCodes()
 
-	Label("store")
-	CMPB(w.field(runPixels), Imm(0xff))
-	JNE(LabelRef("compress"))
-	Label("compressed")
-	VMOVDQU8(codes, stored, Mem{Base: out})
+		Label("store")
+		CMPB(w.field(runPixels), Imm(0xff))
+		JNE(LabelRef("compress"))
+		Label("compressed")
+		VMOVDQU8(codes, stored, Mem{Base: out})
+	}
 	ADDQ(w.field(runOutStep), out)
 	for _, at := range w.at {
 		ADDQ(w.field(runStep), at)
@@ -172,17 +222,19 @@ func wideWindows(signed, twice bool) {
 	w.load(2, runRight)
 	JMP(LabelRef("sums"))
 
-	Label("compress")
-	VPCOMPRESSQ(codes, pixels, codes)
-	JMP(LabelRef("compressed"))
+	if !pair {
+		Label("compress")
+		VPCOMPRESSQ(codes, pixels, codes)
+		JMP(LabelRef("compressed"))
 
-	Label("floats")
-	VMOVDQA64(w.floatCodes(), codes)
-	JMP(LabelRef("store"))
+		Label("floats")
+		VMOVDQA64(w.floatCodes(), codes)
+		JMP(LabelRef("store"))
 
-	Label("integers")
-	VMOVDQA64(w.codes(), codes)
-	JMP(LabelRef("store"))
+		Label("integers")
+		VMOVDQA64(w.codes(), codes)
+		JMP(LabelRef("store"))
+	}
 
 	Label("done")
 	VZEROUPPER()
@@ -218,12 +270,14 @@ func (w *wideWindow) prepare() {
 		VPORD(odd, w.ends, w.ends)
 	}
 	for q := range quarters {
-		w.factors[q] = ZMM()
-		VMOVDQU32(wideField(w.block, wideFactor, q), w.factors[q])
+		if !w.pair {
+			w.factors[q] = ZMM()
+			VMOVDQU32(wideField(w.block, wideFactor, q), w.factors[q])
+		}
 		for c := range w.columns {
 			w.columns[c][q] = ZMM()
 			w.weights[c][q] = w.tap(blockTaps, c, q)
-			if quarters*c+q < inRegisters {
+			if quarters*c+q < w.inRegisters {
 				r := ZMM()
 				VMOVDQU32(w.weights[c][q], r)
 				w.weights[c][q] = r
@@ -284,8 +338,57 @@ func (w *wideWindow) directCodes() VecVirtual {
 	}
 	VPACKSSDW(sums[1], sums[0], sums[0])
 	VPACKSSDW(sums[3], sums[2], sums[2])
-	clampWords(sums[0], sums[2], Mem{Base: w.block, Disp: blockLimits})
+	VPACKUSWB(sums[2], sums[0], sums[0])
+	clampBytes(Mem{Base: w.block, Disp: blockLimits}, sums[0])
+	if w.signed {
+		VPXORD(w.ends, sums[0], sums[0])
+	}
 	return sums[0]
+}
+
+// pairCodes is like directCodes, for a vector of each of two output rows. The upper row's
+// weights for the last line are 0, and so are the lower row's for the first line.
+func (w *wideWindow) pairCodes() (upper, lower VecVirtual) {
+	var words [2][2]VecVirtual // of each row
+	for half := range 2 {
+		var sums [2][2]VecVirtual
+		for i := range 2 {
+			sums[0][i], sums[1][i] = ZMM(), ZMM()
+			VMOVDQU32(wideField(w.block, wideBias, 2*half+i), sums[0][i])
+			VMOVDQA64(sums[0][i], sums[1][i])
+		}
+		for c, column := range w.columns {
+			for i := range 2 {
+				q := 2*half + i
+				dotBytes(w.weights[c][q], column[q], sums[0][i], false)
+				dotBytes(w.tap(blockRest, c, q), column[q], sums[1][i], false)
+			}
+		}
+		for i := range 2 {
+			factor, offset := ZMM(), ZMM()
+			VMOVDQU32(wideField(w.block, wideFactor, 2*half+i), factor)
+			VMOVDQU32(wideField(w.block, wideOffset, 2*half+i), offset)
+			for r := range sums {
+				VFMADD213PS(offset, factor, sums[r][i])
+				VPSUBD(w.fraction, sums[r][i], sums[r][i])
+			}
+		}
+		for r, s := range sums {
+			VPACKSSDW(s[1], s[0], s[0])
+			words[r][half] = s[0]
+		}
+	}
+	limits := Mem{Base: w.block, Disp: blockLimits}
+	for _, v := range words {
+		VPACKUSWB(v[1], v[0], v[0])
+	}
+	clampBytes(limits, words[0][0], words[1][0])
+	if w.signed {
+		for _, v := range words {
+			VPXORD(w.ends, v[0], v[0])
+		}
+	}
+	return words[0][0], words[1][0]
 }
 
 // codes computes the codes of a vector from its columns.
