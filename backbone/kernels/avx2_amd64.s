@@ -2013,36 +2013,36 @@ depth:
 	VPERMT2W     Z15, Z16, Z14
 	VPACKUSWB    Z14, Z6, Z6
 	CMPB         1664(BX), $0x00
-	JE           clamped
+	JE           limited
 	VPMAXUB      1472(BX), Z0, Z0
 	VPMINUB      1536(BX), Z0, Z0
+	VPXORD       1600(BX), Z0, Z0
 	VPMAXUB      1472(BX), Z2, Z2
 	VPMINUB      1536(BX), Z2, Z2
+	VPXORD       1600(BX), Z2, Z2
 	VPMAXUB      1472(BX), Z4, Z4
 	VPMINUB      1536(BX), Z4, Z4
+	VPXORD       1600(BX), Z4, Z4
 	VPMAXUB      1472(BX), Z6, Z6
 	VPMINUB      1536(BX), Z6, Z6
+	VPXORD       1600(BX), Z6, Z6
 
-clamped:
-	VPXORD        1600(BX), Z0, Z0
+limited:
 	VMOVDQU8      Y0, K1, (R8)
 	ADDQ          DI, R8
 	VEXTRACTI64X4 $0x01, Z0, Y0
 	VMOVDQU8      Y0, K1, (R8)
 	ADDQ          DI, R8
-	VPXORD        1600(BX), Z2, Z2
 	VMOVDQU8      Y2, K1, (R8)
 	ADDQ          DI, R8
 	VEXTRACTI64X4 $0x01, Z2, Y0
 	VMOVDQU8      Y0, K1, (R8)
 	ADDQ          DI, R8
-	VPXORD        1600(BX), Z4, Z4
 	VMOVDQU8      Y4, K1, (R8)
 	ADDQ          DI, R8
 	VEXTRACTI64X4 $0x01, Z4, Y0
 	VMOVDQU8      Y0, K1, (R8)
 	ADDQ          DI, R8
-	VPXORD        1600(BX), Z6, Z6
 	VMOVDQU8      Y6, K1, (R8)
 	ADDQ          DI, R8
 	VEXTRACTI64X4 $0x01, Z6, Y0
@@ -2518,14 +2518,15 @@ depth:
 	VPERMT2W     Z14, Z16, Z12
 	VPACKUSWB    Z12, Z8, Z8
 	CMPB         1664(BX), $0x00
-	JE           clamped
+	JE           limited
 	VPMAXUB      1472(BX), Z0, Z0
 	VPMINUB      1536(BX), Z0, Z0
+	VPXORD       1600(BX), Z0, Z0
 	VPMAXUB      1472(BX), Z8, Z8
 	VPMINUB      1536(BX), Z8, Z8
+	VPXORD       1600(BX), Z8, Z8
 
-clamped:
-	VPXORD        1600(BX), Z0, Z0
+limited:
 	VPERMQ        Z0, Z17, Z0
 	VMOVDQU8      X0, K1, (R8)
 	ADDQ          DI, R8
@@ -2538,7 +2539,6 @@ clamped:
 	VEXTRACTI32X4 $0x03, Z0, X0
 	VMOVDQU8      X0, K1, (R8)
 	ADDQ          DI, R8
-	VPXORD        1600(BX), Z8, Z8
 	VPERMQ        Z8, Z17, Z8
 	VMOVDQU8      X8, K1, (R8)
 	ADDQ          DI, R8
@@ -2745,12 +2745,12 @@ depth:
 	VPERMT2W     Z2, Z4, Z2
 	VPACKUSWB    Z2, Z0, Z0
 	CMPB         1664(BX), $0x00
-	JE           clamped
+	JE           limited
 	VPMAXUB      1472(BX), Z0, Z0
 	VPMINUB      1536(BX), Z0, Z0
+	VPXORD       1600(BX), Z0, Z0
 
-clamped:
-	VPXORD   1600(BX), Z0, Z0
+limited:
 	VMOVDQU8 Y0, K1, (R8)
 	ADDQ     CX, AX
 	ADDQ     DI, SI
@@ -2902,12 +2902,12 @@ depth:
 	VPERMT2W     Z0, Z2, Z0
 	VPACKUSWB    Z0, Z0, Z0
 	CMPB         1664(BX), $0x00
-	JE           clamped
+	JE           limited
 	VPMAXUB      1472(BX), Z0, Z0
 	VPMINUB      1536(BX), Z0, Z0
+	VPXORD       1600(BX), Z0, Z0
 
-clamped:
-	VPXORD   1600(BX), Z0, Z0
+limited:
 	VPERMQ   Z0, Z3, Z0
 	VMOVDQU8 X0, K1, (R8)
 	ADDQ     CX, AX
@@ -2996,12 +2996,12 @@ tile:
 	VPERMT2W     Z11, Z6, Z10
 	VPACKUSWB    Z10, Z8, Z8
 	CMPB         1664(BX), $0x00
-	JE           clamped
+	JE           limited
 	VPMAXUB      1472(BX), Z8, Z8
 	VPMINUB      1536(BX), Z8, Z8
+	VPXORD       1600(BX), Z8, Z8
 
-clamped:
-	VPXORD        1600(BX), Z8, Z8
+limited:
 	VPERMQ        Z8, Z7, Z8
 	VMOVDQU8      X8, K1, (SI)
 	ADDQ          DI, SI
@@ -3093,12 +3093,12 @@ tile:
 	VPERMT2W     Z16, Z12, Z14
 	VPACKUSWB    Z14, Z13, Z13
 	CMPB         1664(BX), $0x00
-	JE           clamped
+	JE           limited
 	VPMAXUB      1472(BX), Z13, Z13
 	VPMINUB      1536(BX), Z13, Z13
+	VPXORD       1600(BX), Z13, Z13
 
-clamped:
-	VPXORD        1600(BX), Z13, Z13
+limited:
 	VMOVDQU8      Y13, K1, (SI)
 	ADDQ          DI, SI
 	VEXTRACTI64X4 $0x01, Z13, Y13
@@ -3210,12 +3210,12 @@ tile:
 	VPERMT2W     Z13, Z8, Z12
 	VPACKUSWB    Z12, Z10, Z10
 	CMPB         1664(BX), $0x00
-	JE           clamped
+	JE           limited
 	VPMAXUB      1472(BX), Z10, Z10
 	VPMINUB      1536(BX), Z10, Z10
+	VPXORD       1600(BX), Z10, Z10
 
-clamped:
-	VPXORD        1600(BX), Z10, Z10
+limited:
 	VPERMQ        Z10, Z9, Z10
 	VMOVDQU8      X10, K1, (SI)
 	ADDQ          DI, SI
@@ -3327,12 +3327,12 @@ tile:
 	VPERMT2W     Z20, Z16, Z18
 	VPACKUSWB    Z18, Z17, Z17
 	CMPB         1664(BX), $0x00
-	JE           clamped
+	JE           limited
 	VPMAXUB      1472(BX), Z17, Z17
 	VPMINUB      1536(BX), Z17, Z17
+	VPXORD       1600(BX), Z17, Z17
 
-clamped:
-	VPXORD        1600(BX), Z17, Z17
+limited:
 	VMOVDQU8      Y17, K1, (SI)
 	ADDQ          DI, SI
 	VEXTRACTI64X4 $0x01, Z17, Y17
@@ -3455,12 +3455,12 @@ tile:
 	VPERMT2W     Z14, Z9, Z13
 	VPACKUSWB    Z13, Z11, Z11
 	CMPB         1664(BX), $0x00
-	JE           clamped
+	JE           limited
 	VPMAXUB      1472(BX), Z11, Z11
 	VPMINUB      1536(BX), Z11, Z11
+	VPXORD       1600(BX), Z11, Z11
 
-clamped:
-	VPXORD        1600(BX), Z11, Z11
+limited:
 	VPERMQ        Z11, Z10, Z11
 	VMOVDQU8      X11, K1, (SI)
 	ADDQ          DI, SI
@@ -3582,12 +3582,12 @@ tile:
 	VPERMT2W     Z22, Z18, Z20
 	VPACKUSWB    Z20, Z19, Z19
 	CMPB         1664(BX), $0x00
-	JE           clamped
+	JE           limited
 	VPMAXUB      1472(BX), Z19, Z19
 	VPMINUB      1536(BX), Z19, Z19
+	VPXORD       1600(BX), Z19, Z19
 
-clamped:
-	VPXORD        1600(BX), Z19, Z19
+limited:
 	VMOVDQU8      Y19, K1, (SI)
 	ADDQ          DI, SI
 	VEXTRACTI64X4 $0x01, Z19, Y19
@@ -3721,12 +3721,12 @@ tile:
 	VPERMT2W     Z15, Z10, Z14
 	VPACKUSWB    Z14, Z12, Z12
 	CMPB         1664(BX), $0x00
-	JE           clamped
+	JE           limited
 	VPMAXUB      1472(BX), Z12, Z12
 	VPMINUB      1536(BX), Z12, Z12
+	VPXORD       1600(BX), Z12, Z12
 
-clamped:
-	VPXORD        1600(BX), Z12, Z12
+limited:
 	VPERMQ        Z12, Z11, Z12
 	VMOVDQU8      X12, K1, (SI)
 	ADDQ          DI, SI
@@ -3858,12 +3858,12 @@ tile:
 	VPERMT2W     Z24, Z20, Z22
 	VPACKUSWB    Z22, Z21, Z21
 	CMPB         1664(BX), $0x00
-	JE           clamped
+	JE           limited
 	VPMAXUB      1472(BX), Z21, Z21
 	VPMINUB      1536(BX), Z21, Z21
+	VPXORD       1600(BX), Z21, Z21
 
-clamped:
-	VPXORD        1600(BX), Z21, Z21
+limited:
 	VMOVDQU8      Y21, K1, (SI)
 	ADDQ          DI, SI
 	VEXTRACTI64X4 $0x01, Z21, Y21
@@ -3989,11 +3989,12 @@ sums:
 	VPACKSSDW   Z26, Z25, Z25
 	VPACKUSWB   Z25, Z23, Z23
 	CMPB        2944(BX), $0x00
-	JE          clamped
+	JE          limited
 	VPMAXUB     2752(BX), Z23, Z23
 	VPMINUB     2816(BX), Z23, Z23
+	VPXORD      2880(BX), Z23, Z23
 
-clamped:
+limited:
 store:
 	CMPB 72(DX), $0xff
 	JNE  compress
@@ -4355,13 +4356,12 @@ sums:
 	VPACKSSDW   Z31, Z30, Z30
 	VPACKUSWB   Z30, Z28, Z28
 	CMPB        2944(BX), $0x00
-	JE          clamped
+	JE          limited
 	VPMAXUB     2752(BX), Z28, Z28
 	VPMINUB     2816(BX), Z28, Z28
+	VPXORD      2880(BX), Z28, Z28
 
-clamped:
-	VPXORD Z1, Z28, Z28
-
+limited:
 store:
 	CMPB 72(DX), $0xff
 	JNE  compress
@@ -4735,11 +4735,12 @@ sums:
 	VPACKSSDW   Z26, Z25, Z25
 	VPACKUSWB   Z25, Z23, Z23
 	CMPB        2944(BX), $0x00
-	JE          clamped
+	JE          limited
 	VPMAXUB     2752(BX), Z23, Z23
 	VPMINUB     2816(BX), Z23, Z23
+	VPXORD      2880(BX), Z23, Z23
 
-clamped:
+limited:
 store:
 	CMPB 72(DX), $0xff
 	JNE  compress
@@ -5154,13 +5155,15 @@ sums:
 	VPACKUSWB   Z1, Z23, Z23
 	VPACKUSWB   Z7, Z24, Z24
 	CMPB        2944(BX), $0x00
-	JE          clamped
+	JE          limited
 	VPMAXUB     2752(BX), Z23, Z23
 	VPMINUB     2816(BX), Z23, Z23
+	VPXORD      2880(BX), Z23, Z23
 	VPMAXUB     2752(BX), Z24, Z24
 	VPMINUB     2816(BX), Z24, Z24
+	VPXORD      2880(BX), Z24, Z24
 
-clamped:
+limited:
 	VMOVDQU8  Z23, (AX)
 	VMOVDQU8  Z24, (R14)
 	ADDQ      24(DX), R14
@@ -5432,15 +5435,15 @@ sums:
 	VPACKUSWB   Z2, Z24, Z24
 	VPACKUSWB   Z8, Z25, Z25
 	CMPB        2944(BX), $0x00
-	JE          clamped
+	JE          limited
 	VPMAXUB     2752(BX), Z24, Z24
 	VPMINUB     2816(BX), Z24, Z24
+	VPXORD      2880(BX), Z24, Z24
 	VPMAXUB     2752(BX), Z25, Z25
 	VPMINUB     2816(BX), Z25, Z25
+	VPXORD      2880(BX), Z25, Z25
 
-clamped:
-	VPXORD    Z1, Z24, Z24
-	VPXORD    Z1, Z25, Z25
+limited:
 	VMOVDQU8  Z24, (AX)
 	VMOVDQU8  Z25, (R14)
 	ADDQ      24(DX), R14

@@ -23,7 +23,7 @@ type wideLimits struct {
 	base         [2 * wideLanes]uint16
 	fraction     [wideLanes]uint32
 	lo, hi, flip [4 * wideLanes]byte
-	clamped      bool // whether lo or hi is within the range of a byte
+	active       bool // whether lo, hi or flip changes any byte
 	_            [4*wideLanes - 1]byte
 }
 
@@ -74,15 +74,21 @@ func (p *wideLimits) set(w *weights) {
 		p.zero[i] = q.zero[0]
 	}
 	for i := range p.lo {
-		p.lo[i], p.hi[i], p.flip[i] = q.lo[0], q.hi[0], q.flip[0]
+		p.lo[i], p.hi[i] = q.lo[0], q.hi[0]
 	}
-	p.clamped = q.lo[0] > 0 || q.hi[0] < math.MaxUint8
+	p.setFlip(q.flip[0])
 	for i := range p.base {
 		p.base[i] = uint16(math.Float32bits(floatBase) >> fractionBits)
 	}
 	for i := range p.fraction {
 		p.fraction[i] = 1<<fractionBits - 1
 	}
+}
+
+// setFlip sets what is XORed with unsigned codes.
+func (p *wideLimits) setFlip(flip byte) {
+	fill(p.flip[:], flip)
+	p.active = p.lo[0] > 0 || p.hi[0] < math.MaxUint8 || flip != 0
 }
 
 // limit is like wideLimits.set. Lanes without channels are never in doubt.

@@ -46,7 +46,7 @@ func TestPanelLayout(t *testing.T) {
 		"wide lo":       {unsafe.Offsetof(limits.lo), 192},
 		"wide hi":       {unsafe.Offsetof(limits.hi), 256},
 		"wide flip":     {unsafe.Offsetof(limits.flip), 320},
-		"wide clamped":  {unsafe.Offsetof(limits.clamped), 384},
+		"wide active":   {unsafe.Offsetof(limits.active), 384},
 
 		"block limits":  {unsafe.Offsetof(block.wideLimits), 2560},
 		"block pad":     {unsafe.Offsetof(block.pad), 3008},

@@ -14,7 +14,9 @@ const wideRows = 8
 // channels at a time. The last panel may have only one vector.
 type wideProduct struct {
 	channels, depth int
-	signed, lines   bool
+	int8            bool // input and output
+	signed          bool // the input is signed bytes
+	lines           bool
 	span            int // bytes from the start of a row to its end
 	panels32        []widePanel
 	parts           []wideWeights
@@ -45,7 +47,7 @@ func newWideProduct(w *weights) product {
 	if w.depth < wordStep {
 		return newAVX2Product(w)
 	}
-	m := &wideProduct{channels: w.channels, depth: w.depth, span: w.depth, signed: w.signed, lines: w.line > 0}
+	m := &wideProduct{channels: w.channels, depth: w.depth, span: w.depth, int8: w.signed, signed: w.signed, lines: w.line > 0}
 	if m.lines {
 		m.span = (w.depth/w.line-1)*w.pitch + w.line
 	}
@@ -163,6 +165,16 @@ func (m *wideProduct) join() {
 		p := &m.parts[i]
 		n := copy(all, p.packed)
 		p.packed, all = all[:n:n], all[n:]
+	}
+}
+
+func (m *wideProduct) takesInt8() bool { return m.int8 }
+
+func (m *wideProduct) readUnsigned() { m.signed = false }
+
+func (m *wideProduct) writeUnsigned() {
+	for i := range m.panels32 {
+		m.panels32[i].setFlip(0)
 	}
 }
 

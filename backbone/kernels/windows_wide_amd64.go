@@ -13,7 +13,8 @@ const vectorBytes = 64
 
 // wideLines implements rows for AVX-512's dot products of bytes.
 type wideLines struct {
-	signed              bool
+	int8                bool // input and output
+	signed              bool // the input is signed bytes
 	pairs               bool // compute two output rows at a time
 	lineBytes, outBytes int  // in an input line and in an output row
 	blocks              []wideBlock
@@ -71,7 +72,7 @@ func newWideRows(w *weights, g *geometry, pad byte) rows {
 			return nil
 		}
 	}
-	r := &wideLines{signed: w.signed, lineBytes: g.inW * g.inC, outBytes: g.outW * g.inC}
+	r := &wideLines{int8: w.signed, signed: w.signed, lineBytes: g.inW * g.inC, outBytes: g.outW * g.inC}
 	firsts, ok := r.plan(g)
 	if !ok {
 		return nil
@@ -91,6 +92,21 @@ func newWideRows(w *weights, g *geometry, pad byte) rows {
 		r.pairs = r.pairs && r.blocks[i].scaling == directly && !r.blocks[i].twice
 	}
 	return r
+}
+
+func (r *wideLines) takesInt8() bool { return r.int8 }
+
+func (r *wideLines) readUnsigned() {
+	r.signed = false
+	for i := range r.blocks {
+		copyFlipped(r.blocks[i].pad[:], r.blocks[i].pad[:], 0x80)
+	}
+}
+
+func (r *wideLines) writeUnsigned() {
+	for i := range r.blocks {
+		r.blocks[i].setFlip(0)
+	}
 }
 
 // plan divides a row into runs. It returns the first channel of each block that they need,

@@ -29,7 +29,7 @@ const (
 	wideLow      = 192
 	wideHigh     = 256
 	wideFlip     = 320
-	wideClamped  = 384 // bool
+	wideActive   = 384 // bool
 	wideLimits   = 448 // size of the limits
 
 	panelLimits = 2 * wideScaleBytes
@@ -129,16 +129,17 @@ func wideFinish(a, b VecVirtual, limits Mem, floats bool) {
 	VPXORD(limits.Offset(wideFlip), a, a)
 }
 
-// clampBytes clamps the bytes in vectors, if limits are within the range of a byte. It can be
+// limitBytes clamps the bytes in vectors and flips their upper bits, if limits say so. It can be
 // used once in a routine.
-func clampBytes(limits Mem, vectors ...VecVirtual) {
-	CMPB(limits.Offset(wideClamped), Imm(0))
-	JE(LabelRef("clamped"))
+func limitBytes(limits Mem, vectors ...VecVirtual) {
+	CMPB(limits.Offset(wideActive), Imm(0))
+	JE(LabelRef("limited"))
 	for _, v := range vectors {
 		VPMAXUB(limits.Offset(wideLow), v, v)
 		VPMINUB(limits.Offset(wideHigh), v, v)
+		VPXORD(limits.Offset(wideFlip), v, v)
 	}
-	Label("clamped")
+	Label("limited")
 }
 
 // A wideProduct generates a matrix product with AVX-512.
@@ -425,10 +426,8 @@ func (p *wideProduct) storeDirect(to Register) {
 		VPACKUSWB(b, a, a)
 		codes = append(codes, a)
 	}
-	limits := Mem{Base: p.panel, Disp: panelLimits}
-	clampBytes(limits, codes...)
+	limitBytes(Mem{Base: p.panel, Disp: panelLimits}, codes...)
 	for i, v := range codes {
-		VPXORD(limits.Offset(wideFlip), v, v)
 		if p.vectors == 1 {
 			VPERMQ(v, p.quads, v)
 		}

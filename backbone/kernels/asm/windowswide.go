@@ -339,10 +339,7 @@ func (w *wideWindow) directCodes() VecVirtual {
 	VPACKSSDW(sums[1], sums[0], sums[0])
 	VPACKSSDW(sums[3], sums[2], sums[2])
 	VPACKUSWB(sums[2], sums[0], sums[0])
-	clampBytes(Mem{Base: w.block, Disp: blockLimits}, sums[0])
-	if w.signed {
-		VPXORD(w.ends, sums[0], sums[0])
-	}
+	limitBytes(Mem{Base: w.block, Disp: blockLimits}, sums[0])
 	return sums[0]
 }
 
@@ -382,12 +379,7 @@ func (w *wideWindow) pairCodes() (upper, lower VecVirtual) {
 	for _, v := range words {
 		VPACKUSWB(v[1], v[0], v[0])
 	}
-	clampBytes(limits, words[0][0], words[1][0])
-	if w.signed {
-		for _, v := range words {
-			VPXORD(w.ends, v[0], v[0])
-		}
-	}
+	limitBytes(limits, words[0][0], words[1][0])
 	return words[0][0], words[1][0]
 }
 
