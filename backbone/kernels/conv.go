@@ -1,6 +1,9 @@
 package kernels
 
-import "fmt"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // Conv2DParams are the options of CONV_2D.
 type Conv2DParams struct {
@@ -21,6 +24,7 @@ type conv2D struct {
 	columns         int  // number of parts that the channels are divided into
 	plain           bool // each input pixel is a row, so none are copied
 	strips          bool // rows are read from a strip of input lines
+	tails           bool // the strip has a line for the last bytes of rows; see weights
 	padding         byte // the input's zero point
 	pitch           int  // bytes from one row to the next: at least depth
 	gathered        int  // bytes of scratch for rows or a strip; the product's scratch follows
@@ -71,6 +75,8 @@ func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	plain := g.kH == 1 && g.kW == 1 && g.StrideH == 1 && g.StrideW == 1
 	if !plain && g.DilationW == 1 && g.outW >= leastStrip {
 		w.line, w.pitch = g.kW*g.inC, g.stripWidth()*g.inC
+		// Weights are multiplied in groups of 4, so single ones are better in one group.
+		w.tails = w.line%4 == 1 && g.kH > 1 && g.kH <= min(4, g.StrideW*g.inC)
 	}
 	m, err := newProduct(w)
 	if err != nil {
@@ -85,6 +91,9 @@ func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	case w.line > 0:
 		c.strips, c.rows, c.pitch = true, g.outW, g.StrideW*g.inC
 		gathered = int64(g.kH) * int64(w.pitch)
+		if c.tails = w.tails; c.tails {
+			gathered += int64(w.pitch) + 3
+		}
 	default:
 		c.pitch = (c.depth + 15) &^ 15
 		gathered = (int64(min(maxRows, c.pixels))*int64(c.pitch) + gatherWidth + 63) &^ 63
@@ -280,5 +289,25 @@ func (c *conv2D) strip(x, in []byte, row int) {
 			copy(line[before*n:], in[(image*c.inH+y)*c.inW*n:][:inside*n])
 			fill(line[(before+inside)*n:], c.padding)
 		}
+	}
+	if c.tails {
+		joinTails(x, width*n, c.kH, c.kW*n-1, c.pitch)
+	}
+}
+
+// joinTails writes the last line of a strip: the bytes of the lines at first, first + step
+// and so on.
+func joinTails(x []byte, width, lines, first, step int) {
+	tails := x[lines*width:]
+	l0, l1, l2, l3 := x[:width], x[width:][:width], x[:width], x[:width]
+	if lines > 2 {
+		l2 = x[2*width:][:width]
+	}
+	if lines > 3 {
+		l3 = x[3*width:][:width]
+	}
+	for i := first; i < width; i += step {
+		v := uint32(l0[i]) | uint32(l1[i])<<8 | uint32(l2[i])<<16 | uint32(l3[i])<<24
+		binary.LittleEndian.PutUint32(tails[i:], v)
 	}
 }

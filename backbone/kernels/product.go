@@ -16,6 +16,9 @@ type weights struct {
 	// If line > 0, a row consists of lines of line bytes each, which start pitch bytes
 	// apart. An implementation that cannot read rows in lines sets line to 0.
 	line, pitch int
+	// tails means that another line follows, in which the last bytes of the lines are
+	// together, from where the last byte of the first line would be.
+	tails bool
 	requantization
 }
 

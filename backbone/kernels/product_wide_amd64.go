@@ -50,6 +50,9 @@ func newWideProduct(w *weights) product {
 	m := &wideProduct{channels: w.channels, depth: w.depth, span: w.depth, int8: w.signed, signed: w.signed, lines: w.line > 0}
 	if m.lines {
 		m.span = (w.depth/w.line-1)*w.pitch + w.line
+		if w.tails {
+			m.span += w.pitch + 3
+		}
 	}
 	n := (w.channels + 2*wideLanes - 1) / (2 * wideLanes)
 	m.parts, m.panels32 = make([]wideWeights, n), alignedSlice[widePanel](n)
@@ -112,6 +115,10 @@ func packQuads(lanes [][]int16, w *weights) (packed []byte, offsets []int32, use
 		// belong to the previous quad.
 		l, at := done/line, done%line
 		from := min(at, line-4)
+		if w.line > 0 && w.tails && at == line-1 {
+			done++
+			continue
+		}
 		for lane, codes := range lanes {
 			if codes != nil {
 				left[lane] = [4]int16(codes[l*line+from:])
@@ -123,6 +130,18 @@ func packQuads(lanes [][]int16, w *weights) (packed []byte, offsets []int32, use
 			offsets = append(offsets, int32(l*pitch+from))
 		}
 		done += min(4, line-at)
+	}
+	if w.line > 0 && w.tails {
+		for lane, codes := range lanes {
+			left[lane] = [4]int16{}
+			for l := range len(codes) / line {
+				left[lane][l] = codes[l*line+line-1]
+			}
+		}
+		for over := true; over; {
+			packed, over = appendQuad(packed, left)
+			offsets = append(offsets, int32(w.depth/line*pitch+line-1))
+		}
 	}
 	if used = len(offsets); used%2 > 0 {
 		packed = append(packed, make([]byte, width)...)
