@@ -5585,6 +5585,31 @@ loop:
 	VZEROUPPER
 	RET
 
+// func joinTails(out *byte, lines *byte, pitch int, vectors int, each int, second uint64, third uint64)
+// Requires: AVX, AVX512BW
+TEXT ·joinTails(SB), NOSPLIT, $0-56
+	MOVQ  out+0(FP), AX
+	MOVQ  lines+8(FP), CX
+	MOVQ  pitch+16(FP), DX
+	MOVQ  vectors+24(FP), BX
+	MOVQ  each+32(FP), SI
+	KMOVQ second+40(FP), K1
+	KMOVQ third+48(FP), K2
+
+loop:
+	VMOVDQU8 (CX), Z0
+	VMOVDQU8 -1(CX)(DX*1), Z1
+	VMOVDQU8 -2(CX)(DX*2), Z2
+	VMOVDQU8 Z1, K1, Z0
+	VMOVDQU8 Z2, K2, Z0
+	VMOVDQU8 Z0, (AX)
+	ADDQ     SI, CX
+	ADDQ     SI, AX
+	DECQ     BX
+	JNZ      loop
+	VZEROUPPER
+	RET
+
 // func addUnsigned(out *byte, x *byte, y *byte, n int, panels *byte)
 // Requires: AVX, AVX2
 TEXT ·addUnsigned(SB), NOSPLIT, $0-40

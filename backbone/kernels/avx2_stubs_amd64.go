@@ -220,6 +220,13 @@ func wideSignedPair(out *byte, lines *byte, run *byte, block *byte, outStride in
 //go:noescape
 func flipBytes(out *byte, x *byte, n int)
 
+// joinTails copies bytes of the first of three lines, pitch bytes apart, to out. The bytes that the
+// masks second and third select come from the other lines, from 1 and 2 bytes before. Of each vector
+// of 64 bytes, the next overwrites all but each.
+//
+//go:noescape
+func joinTails(out *byte, lines *byte, pitch int, vectors int, each int, second uint64, third uint64)
+
 // addUnsigned adds x and y, 16·n unsigned bytes each. Of the three panels, two scale the operands
 // and the third scales the sums.
 //

@@ -1,9 +1,6 @@
 package kernels
 
-import (
-	"encoding/binary"
-	"fmt"
-)
+import "fmt"
 
 // Conv2DParams are the options of CONV_2D.
 type Conv2DParams struct {
@@ -24,7 +21,6 @@ type conv2D struct {
 	columns         int  // number of parts that the channels are divided into
 	plain           bool // each input pixel is a row, so none are copied
 	strips          bool // rows are read from a strip of input lines
-	tails           bool // the strip has a line for the last bytes of rows; see weights
 	padding         byte // the input's zero point
 	pitch           int  // bytes from one row to the next: at least depth
 	gathered        int  // bytes of scratch for rows or a strip; the product's scratch follows
@@ -76,7 +72,8 @@ func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	if !plain && g.DilationW == 1 && g.outW >= leastStrip {
 		w.line, w.pitch = g.kW*g.inC, g.stripWidth()*g.inC
 		// Weights are multiplied in groups of 4, so single ones are better in one group.
-		w.tails = w.line%4 == 1 && g.kH > 1 && g.kH <= min(4, g.StrideW*g.inC)
+		w.step = g.StrideW * g.inC
+		w.tails = w.line%4 == 1 && g.kH == 3 && w.step >= 3 && w.step <= tailsPadding
 	}
 	m, err := newProduct(w)
 	if err != nil {
@@ -91,8 +88,8 @@ func newConv2D(p Conv2DParams, in, filter, bias, out *Tensor) (Kernel, error) {
 	case w.line > 0:
 		c.strips, c.rows, c.pitch = true, g.outW, g.StrideW*g.inC
 		gathered = int64(g.kH) * int64(w.pitch)
-		if c.tails = w.tails; c.tails {
-			gathered += int64(w.pitch) + 3
+		if w.tails {
+			gathered += int64(w.pitch) + tailsPadding
 		}
 	default:
 		c.pitch = (c.depth + 15) &^ 15
@@ -289,25 +286,5 @@ func (c *conv2D) strip(x, in []byte, row int) {
 			copy(line[before*n:], in[(image*c.inH+y)*c.inW*n:][:inside*n])
 			fill(line[(before+inside)*n:], c.padding)
 		}
-	}
-	if c.tails {
-		joinTails(x, width*n, c.kH, c.kW*n-1, c.pitch)
-	}
-}
-
-// joinTails writes the last line of a strip: the bytes of the lines at first, first + step
-// and so on.
-func joinTails(x []byte, width, lines, first, step int) {
-	tails := x[lines*width:]
-	l0, l1, l2, l3 := x[:width], x[width:][:width], x[:width], x[:width]
-	if lines > 2 {
-		l2 = x[2*width:][:width]
-	}
-	if lines > 3 {
-		l3 = x[3*width:][:width]
-	}
-	for i := first; i < width; i += step {
-		v := uint32(l0[i]) | uint32(l1[i])<<8 | uint32(l2[i])<<16 | uint32(l3[i])<<24
-		binary.LittleEndian.PutUint32(tails[i:], v)
 	}
 }

@@ -16,11 +16,15 @@ type weights struct {
 	// If line > 0, a row consists of lines of line bytes each, which start pitch bytes
 	// apart. An implementation that cannot read rows in lines sets line to 0.
 	line, pitch int
-	// tails means that another line follows, in which the last bytes of the lines are
-	// together, from where the last byte of the first line would be.
+	// tails means that after the three lines of a row follows memory for another, and for
+	// tailsPadding bytes. There, prepare may join the last bytes of the lines. Rows are step
+	// bytes apart.
 	tails bool
+	step  int
 	requantization
 }
+
+const tailsPadding = 64
 
 // A requantization maps accumulators to output codes.
 type requantization struct {

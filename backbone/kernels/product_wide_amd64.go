@@ -18,6 +18,7 @@ type wideProduct struct {
 	signed          bool // the input is signed bytes
 	lines           bool
 	span            int // bytes from the start of a row to its end
+	tails           wideTails
 	panels32        []widePanel
 	parts           []wideWeights
 }
@@ -52,6 +53,7 @@ func newWideProduct(w *weights) product {
 		m.span = (w.depth/w.line-1)*w.pitch + w.line
 		if w.tails {
 			m.span += w.pitch + 3
+			m.setTails(w)
 		}
 	}
 	n := (w.channels + 2*wideLanes - 1) / (2 * wideLanes)
@@ -97,6 +99,24 @@ func newWideProduct(w *weights) product {
 	}
 	m.join()
 	return m
+}
+
+// wideTails describes how the last bytes of three lines are joined; see weights.tails.
+type wideTails struct {
+	pitch, first  int    // bytes in a line, and before the first last byte
+	vectors, each int    // number of vectors, and bytes in each
+	second, third uint64 // bytes of a vector that belong to those lines
+}
+
+func (m *wideProduct) setTails(w *weights) {
+	t := &m.tails
+	t.pitch, t.first = w.pitch, w.line-1
+	t.each = vectorBytes / w.step * w.step
+	t.vectors = (t.pitch - t.first + t.each - 1) / t.each
+	for i := 0; i < t.each; i += w.step {
+		t.second |= 2 << i
+		t.third |= 4 << i
+	}
 }
 
 // packQuads packs the weights of lanes into quads of 4 bytes for each lane, an even number
@@ -207,11 +227,14 @@ func (m *wideProduct) scratch(rows int) int {
 }
 
 func (m *wideProduct) prepare(scratch, x []byte, stride, rows int) ([]byte, int) {
-	if !m.signed {
-		return x, stride
-	}
-	if m.lines {
+	if m.lines && m.signed {
 		flipAll(x, x)
+	}
+	if t := &m.tails; t.vectors > 0 {
+		_ = x[4*t.pitch+tailsPadding-1]
+		joinTails(&x[3*t.pitch+t.first], &x[t.first], t.pitch, t.vectors, t.each, t.second, t.third)
+	}
+	if m.lines || !m.signed {
 		return x, stride
 	}
 	return flipRows(scratch, x, stride, rows, m.depth), m.depth

@@ -39,6 +39,7 @@ func main() {
 	wideWindows(false, false, true)
 	wideWindows(true, false, true)
 	flip()
+	tails()
 	add(false)
 	add(true)
 	wideAdd(false, groups)
