@@ -188,32 +188,54 @@ func shallow8x16(x *byte, stride int, tiles int, w *byte, offsets *byte, p *byte
 //go:noescape
 func shallow8x32(x *byte, stride int, tiles int, w *byte, offsets *byte, p *byte, out *byte, outStride int, mask uint32)
 
-// wideUnsigned computes the vectors of a run of 3×3 windows. It multiplies unsigned bytes by signed bytes. lines has the addresses of three input lines.
+// wideUnsigned computes the vectors of a run of 3×3 windows of 64 channels. It multiplies unsigned bytes by signed bytes. lines has the addresses of three input lines.
 //
 //go:noescape
 func wideUnsigned(out *byte, lines *byte, run *byte, block *byte)
 
-// wideSigned computes the vectors of a run of 3×3 windows. It multiplies signed bytes by signed bytes. lines has the addresses of three input lines.
-//
-//go:noescape
-func wideSigned(out *byte, lines *byte, run *byte, block *byte)
-
-// wideTwice computes the vectors of a run of 3×3 windows. It multiplies unsigned bytes by sums of two signed bytes. lines has the addresses of three input lines.
-//
-//go:noescape
-func wideTwice(out *byte, lines *byte, run *byte, block *byte)
-
-// wideUnsignedPair computes the vectors of a run of 3×3 windows. It multiplies unsigned bytes by signed bytes, for two output rows that are outStride bytes apart.
+// wideUnsignedPair computes the vectors of a run of 3×3 windows of 64 channels. It multiplies unsigned bytes by signed bytes, for two output rows that are outStride bytes apart.
 // lines has the addresses of four input lines.
 //
 //go:noescape
 func wideUnsignedPair(out *byte, lines *byte, run *byte, block *byte, outStride int)
 
-// wideSignedPair computes the vectors of a run of 3×3 windows. It multiplies signed bytes by signed bytes, for two output rows that are outStride bytes apart.
+// wideUnsignedHalf computes the vectors of a run of 3×3 windows of 32 channels. It multiplies unsigned bytes by signed bytes. lines has the addresses of three input lines.
+//
+//go:noescape
+func wideUnsignedHalf(out *byte, lines *byte, run *byte, block *byte)
+
+// wideUnsignedHalfPair computes the vectors of a run of 3×3 windows of 32 channels. It multiplies unsigned bytes by signed bytes, for two output rows that are outStride bytes apart.
+// lines has the addresses of four input lines.
+//
+//go:noescape
+func wideUnsignedHalfPair(out *byte, lines *byte, run *byte, block *byte, outStride int)
+
+// wideSigned computes the vectors of a run of 3×3 windows of 64 channels. It multiplies signed bytes by signed bytes. lines has the addresses of three input lines.
+//
+//go:noescape
+func wideSigned(out *byte, lines *byte, run *byte, block *byte)
+
+// wideSignedPair computes the vectors of a run of 3×3 windows of 64 channels. It multiplies signed bytes by signed bytes, for two output rows that are outStride bytes apart.
 // lines has the addresses of four input lines.
 //
 //go:noescape
 func wideSignedPair(out *byte, lines *byte, run *byte, block *byte, outStride int)
+
+// wideSignedHalf computes the vectors of a run of 3×3 windows of 32 channels. It multiplies signed bytes by signed bytes. lines has the addresses of three input lines.
+//
+//go:noescape
+func wideSignedHalf(out *byte, lines *byte, run *byte, block *byte)
+
+// wideSignedHalfPair computes the vectors of a run of 3×3 windows of 32 channels. It multiplies signed bytes by signed bytes, for two output rows that are outStride bytes apart.
+// lines has the addresses of four input lines.
+//
+//go:noescape
+func wideSignedHalfPair(out *byte, lines *byte, run *byte, block *byte, outStride int)
+
+// wideTwice computes the vectors of a run of 3×3 windows of 64 channels. It multiplies unsigned bytes by sums of two signed bytes. lines has the addresses of three input lines.
+//
+//go:noescape
+func wideTwice(out *byte, lines *byte, run *byte, block *byte)
 
 // flipBytes copies 32·n bytes and flips the upper bit of each.
 //

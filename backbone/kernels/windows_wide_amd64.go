@@ -62,6 +62,7 @@ type wideRun struct {
 
 	// The assembly does not read the following fields.
 	block, outAt int
+	half         bool // 32 bytes in a vector, not 64
 }
 
 // newWideRows packs weights for AVX-512. pad is the input's zero point. It returns nil for
@@ -73,9 +74,26 @@ func newWideRows(w *weights, g *geometry, pad byte) rows {
 		}
 	}
 	r := &wideLines{int8: w.signed, signed: w.signed, lineBytes: g.inW * g.inC, outBytes: g.outW * g.inC}
-	firsts, ok := r.plan(g)
-	if !ok {
+	if !r.pack(w, g, pad, true) && !r.pack(w, g, pad, false) {
 		return nil
+	}
+	r.pairs = g.StrideH == 1 && g.StrideW == 1 && g.DilationH == 1
+	for i := range r.blocks {
+		r.pairs = r.pairs && r.blocks[i].isDirect()
+	}
+	return r
+}
+
+// isDirect reports whether the routines for pairs and halves can compute the block.
+func (b *wideBlock) isDirect() bool { return b.scaling == directly && !b.twice }
+
+// pack plans the runs and packs the weights. If halves is set, runs may have half vectors. It
+// reports whether the assembly can compute the windows.
+func (r *wideLines) pack(w *weights, g *geometry, pad byte, halves bool) bool {
+	r.runs = nil
+	firsts, ok := r.plan(g, halves)
+	if !ok {
+		return false
 	}
 	bias := w.bias
 	if w.signed {
@@ -84,14 +102,15 @@ func newWideRows(w *weights, g *geometry, pad byte) rows {
 	r.blocks = alignedSlice[wideBlock](len(firsts))
 	for i, first := range firsts {
 		if !r.blocks[i].set(w, bias, first, pad) {
-			return nil
+			return false
 		}
 	}
-	r.pairs = g.StrideH == 1 && g.StrideW == 1 && g.DilationH == 1
-	for i := range r.blocks {
-		r.pairs = r.pairs && r.blocks[i].scaling == directly && !r.blocks[i].twice
+	for i := range r.runs {
+		if run := &r.runs[i]; run.half && !r.blocks[run.block].isDirect() {
+			return false
+		}
 	}
-	return r
+	return true
 }
 
 func (r *wideLines) takesInt8() bool { return r.int8 }
@@ -111,17 +130,21 @@ func (r *wideLines) writeUnsigned() {
 
 // plan divides a row into runs. It returns the first channel of each block that they need,
 // and false for windows that the assembly cannot compute.
-func (r *wideLines) plan(g *geometry) (firsts []int, ok bool) {
+func (r *wideLines) plan(g *geometry, halves bool) (firsts []int, ok bool) {
 	if g.DilationW != 1 || g.StrideW > 2 || g.padLeft > 1 {
 		return nil, false
 	}
 	n := g.inC
 	if n >= vectorBytes {
 		for c := 0; c < n; c += vectorBytes {
-			first := min(c, n-vectorBytes) // the last two blocks may overlap
-			run := wideRun{at: first - g.padLeft*n, outAt: first, distance: n, step: g.StrideW * n, outStep: n, vectors: g.outW, block: len(firsts)}
+			first, width := min(c, n-vectorBytes), vectorBytes // the last two blocks may overlap
+			half := halves && n-c <= vectorBytes/2
+			if half {
+				first, width = n-vectorBytes/2, vectorBytes/2
+			}
+			run := wideRun{half: half, at: first - g.padLeft*n, outAt: first, distance: n, step: g.StrideW * n, outStep: n, vectors: g.outW, block: len(firsts)}
 			firsts = append(firsts, first)
-			if !r.add(run, vectorBytes, 0xff) {
+			if !r.add(run, width, 0xff) {
 				return nil, false
 			}
 		}
@@ -164,7 +187,10 @@ func (r *wideLines) plan(g *geometry) (firsts []int, ok bool) {
 // reads, except for masked bytes, are outside the line. A vector stores the given number
 // of codes, which are in the groups of 8 that pixels selects.
 func (r *wideLines) add(run wideRun, stored int, pixels uint64) bool {
-	last := run.at + (run.vectors-1)*run.step
+	last, width := run.at+(run.vectors-1)*run.step, vectorBytes
+	if run.half {
+		width /= 2
+	}
 	run.left, run.stored, run.pixels = ones(vectorBytes), ones(stored), pixels
 	if run.at < 0 {
 		run.left <<= -run.at
@@ -177,8 +203,8 @@ func (r *wideLines) add(run wideRun, stored int, pixels uint64) bool {
 		run.kept = 1
 	}
 	r.runs = append(r.runs, run)
-	inside := run.at+run.distance >= 0 && last+vectorBytes <= r.lineBytes
-	return inside && (run.vectors == 1 || last-run.step+2*run.distance+vectorBytes <= r.lineBytes)
+	inside := run.at+run.distance >= 0 && last+width <= r.lineBytes
+	return inside && (run.vectors == 1 || last-run.step+2*run.distance+width <= r.lineBytes)
 }
 
 // ones returns a mask of n bits, clamped to 0…64.
@@ -272,6 +298,14 @@ func (r *wideLines) some(out []byte, lines [][4]*byte, y, height int) {
 			to, from := &out[row*r.outBytes+run.outAt], (*byte)(unsafe.Pointer(&lines[row]))
 			pair := r.pairs && row+1 < len(lines) && (y+row+1)%height > 0
 			switch {
+			case run.half && pair && r.signed:
+				wideSignedHalfPair(to, from, fields, weights, r.outBytes)
+			case run.half && pair:
+				wideUnsignedHalfPair(to, from, fields, weights, r.outBytes)
+			case run.half && r.signed:
+				wideSignedHalf(to, from, fields, weights)
+			case run.half:
+				wideUnsignedHalf(to, from, fields, weights)
 			case pair && r.signed:
 				wideSignedPair(to, from, fields, weights, r.outBytes)
 			case pair:

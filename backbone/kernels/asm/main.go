@@ -33,11 +33,13 @@ func main() {
 		shallow(quads, 1)
 		shallow(quads, 2)
 	}
-	wideWindows(false, false, false)
-	wideWindows(true, false, false)
-	wideWindows(false, true, false)
-	wideWindows(false, false, true)
-	wideWindows(true, false, true)
+	for _, signed := range []bool{false, true} {
+		for _, half := range []bool{false, true} {
+			wideWindows(signed, false, half, false)
+			wideWindows(signed, false, half, true)
+		}
+	}
+	wideWindows(false, true, false, false)
 	flip()
 	tails()
 	add(false)

@@ -37,6 +37,7 @@ type wideWindow struct {
 	signed, twice bool
 	pair          bool // two output rows from four lines, scaled directly
 	inRegisters   int  // vectors of weights that stay in registers
+	vector        func() VecVirtual
 	run, block    Register
 	lines         []GPVirtual
 	at            [3]GPVirtual // offset of each column in the lines
@@ -94,7 +95,7 @@ func (w *wideWindow) loadBytes(c, masked int) {
 	}
 	lines := make([]VecVirtual, len(w.lines))
 	for i := range lines {
-		from, v := Mem{Base: w.lines[i], Index: w.at[c], Scale: 1}, ZMM()
+		from, v := Mem{Base: w.lines[i], Index: w.at[c], Scale: 1}, w.vector()
 		switch {
 		case masked != 0:
 			VMOVDQU8(Mem{Base: w.block, Disp: blockPad}, v)
@@ -109,7 +110,7 @@ func (w *wideWindow) loadBytes(c, masked int) {
 		}
 		lines[i] = v
 	}
-	low, high, last, lastHigh := ZMM(), ZMM(), ZMM(), ZMM()
+	low, high, last, lastHigh := w.vector(), w.vector(), w.vector(), w.vector()
 	VPUNPCKLBW(lines[1], lines[0], low)
 	VPUNPCKHBW(lines[1], lines[0], high)
 	VPUNPCKLBW(lines[len(lines)-1], lines[2], last)
@@ -129,7 +130,8 @@ func (w *wideWindow) move(to, from int) {
 
 // wideWindows generates a routine that computes 3×3 windows of 64 channels. If twice is
 // set, weights are sums of two bytes. If pair is set, it computes two output rows.
-func wideWindows(signed, twice, pair bool) {
+// If half is set, windows have 32 channels, scaled directly.
+func wideWindows(signed, twice, half, pair bool) {
 	name, how, arguments := "wideUnsigned", "unsigned bytes by signed bytes", "out *byte, lines *byte, run *byte, block *byte"
 	switch {
 	case signed:
@@ -137,18 +139,25 @@ func wideWindows(signed, twice, pair bool) {
 	case twice:
 		name, how = "wideTwice", "unsigned bytes by sums of two signed bytes"
 	}
+	channels := 64
+	if half {
+		name, channels = name+"Half", 32
+	}
 	doc := []string{how + ". lines has the addresses of three input lines."}
 	if pair {
 		name, arguments = name+"Pair", arguments+", outStride int"
 		doc = []string{how + ", for two output rows that are outStride bytes apart.", "lines has the addresses of four input lines."}
 	}
 	TEXT(name, NOSPLIT, "func("+arguments+")")
-	doc[0] = fmt.Sprintf("%s computes the vectors of a run of 3×3 windows. It multiplies ", name) + doc[0]
+	doc[0] = fmt.Sprintf("%s computes the vectors of a run of 3×3 windows of %d channels. It multiplies ", name, channels) + doc[0]
 	Doc(doc...)
 	Pragma("noescape")
-	w := &wideWindow{signed: signed, twice: twice, pair: pair, inRegisters: 6, lines: make([]GPVirtual, 3)}
+	w := &wideWindow{signed: signed, twice: twice, pair: pair, vector: ZMM, inRegisters: 6, lines: make([]GPVirtual, 3)}
 	if pair {
 		w.inRegisters, w.lines = 10, make([]GPVirtual, 4)
+	}
+	if half {
+		w.vector = YMM
 	}
 	out, pointers := Load(Param("out"), GP64()), Load(Param("lines"), GP64())
 	w.run, w.block = Load(Param("run"), GP64()), Load(Param("block"), GP64())
@@ -163,7 +172,10 @@ func wideWindows(signed, twice, pair bool) {
 		MOVQ(argument("outStride"), below)
 		ADDQ(out, below)
 	} else {
-		stored, pixels = w.mask(runStored), w.mask(runPixels)
+		stored = w.mask(runStored)
+		if !half {
+			pixels = w.mask(runPixels)
+		}
 	}
 	w.prepare()
 	w.load(0, runLeft)
@@ -182,6 +194,8 @@ func wideWindows(signed, twice, pair bool) {
 		VMOVDQU8(upper, Mem{Base: out})
 		VMOVDQU8(lower, Mem{Base: below})
 		ADDQ(w.field(runOutStep), below)
+	} else if half {
+		VMOVDQU8(w.directCodes(), stored, Mem{Base: out})
 	} else {
 		CMPB(Mem{Base: w.block, Disp: blockScaling}, Imm(inIntegers))
 		JLT(LabelRef("floats"))
@@ -222,7 +236,7 @@ func wideWindows(signed, twice, pair bool) {
 	w.load(2, runRight)
 	JMP(LabelRef("sums"))
 
-	if !pair {
+	if !pair && !half {
 		Label("compress")
 		VPCOMPRESSQ(codes, pixels, codes)
 		JMP(LabelRef("compressed"))
@@ -259,11 +273,11 @@ func (w *wideWindow) locate(lines Register) {
 
 // prepare loads what stays in registers.
 func (w *wideWindow) prepare() {
-	w.fraction = ZMM()
+	w.fraction = w.vector()
 	VMOVDQU32(Mem{Base: w.block, Disp: blockLimits + wideFraction}, w.fraction)
 	if w.signed {
-		w.ends = ZMM()
-		minus, odd := ZMM(), ZMM()
+		w.ends = w.vector()
+		minus, odd := w.vector(), w.vector()
 		VPTERNLOGD(Imm(0xff), minus, minus, minus)
 		VPSLLW(Imm(15), minus, w.ends)
 		VPSRLW(Imm(8), w.ends, odd)
@@ -271,14 +285,14 @@ func (w *wideWindow) prepare() {
 	}
 	for q := range quarters {
 		if !w.pair {
-			w.factors[q] = ZMM()
+			w.factors[q] = w.vector()
 			VMOVDQU32(wideField(w.block, wideFactor, q), w.factors[q])
 		}
 		for c := range w.columns {
-			w.columns[c][q] = ZMM()
+			w.columns[c][q] = w.vector()
 			w.weights[c][q] = w.tap(blockTaps, c, q)
 			if quarters*c+q < w.inRegisters {
-				r := ZMM()
+				r := w.vector()
 				VMOVDQU32(w.weights[c][q], r)
 				w.weights[c][q] = r
 			}
@@ -294,7 +308,7 @@ func (w *wideWindow) tap(offset, column, quarter int) Mem {
 // sums computes the sums of a vector from its columns.
 func (w *wideWindow) sums() (sums [quarters]VecVirtual) {
 	for q := range sums {
-		sums[q] = ZMM()
+		sums[q] = w.vector()
 		VMOVDQU32(wideField(w.block, wideBias, q), sums[q])
 	}
 	for c, column := range w.columns {
@@ -350,7 +364,7 @@ func (w *wideWindow) pairCodes() (upper, lower VecVirtual) {
 	for half := range 2 {
 		var sums [2][2]VecVirtual
 		for i := range 2 {
-			sums[0][i], sums[1][i] = ZMM(), ZMM()
+			sums[0][i], sums[1][i] = w.vector(), w.vector()
 			VMOVDQU32(wideField(w.block, wideBias, 2*half+i), sums[0][i])
 			VMOVDQA64(sums[0][i], sums[1][i])
 		}
@@ -362,7 +376,7 @@ func (w *wideWindow) pairCodes() (upper, lower VecVirtual) {
 			}
 		}
 		for i := range 2 {
-			factor, offset := ZMM(), ZMM()
+			factor, offset := w.vector(), w.vector()
 			VMOVDQU32(wideField(w.block, wideFactor, 2*half+i), factor)
 			VMOVDQU32(wideField(w.block, wideOffset, 2*half+i), offset)
 			for r := range sums {
