@@ -132,6 +132,21 @@ func wide1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int
 //go:noescape
 func direct1x16(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
 
+// wide8x24 multiplies tiles of 8 rows of unsigned bytes by groups of 8 weights. Of the 24 codes
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has two
+// positions for each group, of 4 inputs in a row each. integers means that sums cannot be scaled in
+// float32.
+//
+//go:noescape
+func wide8x24(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32, integers bool)
+
+// direct8x24 multiplies tiles of 8 rows of unsigned bytes by groups of 8 weights. Of the 24 codes
+// of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has two
+// positions for each group, of 4 inputs in a row each.
+//
+//go:noescape
+func direct8x24(x *byte, stride int, tiles int, w *byte, offsets *byte, groups int, p *byte, out *byte, outStride int, mask uint32)
+
 // shallow4x16 multiplies tiles of 4 rows of unsigned bytes by 16 weights. Of the 16 codes
 // of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has the
 // position of each 4 inputs in a row.

@@ -299,6 +299,8 @@ func (m *wideProduct) tiles(i, rows int, x []byte, stride, tiles int, out []byte
 	switch two := p.lanes == 2*wideLanes; {
 	case p.shallow && rows > 1:
 		p.few(&x[0], stride, tiles, q, &out[0], outStride)
+	case p.direct && rows > 1 && two && p.mask>>24 == 0:
+		direct8x24(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask)
 	case p.direct && rows > 1 && two:
 		direct8x32(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask)
 	case p.direct && rows > 1:
@@ -307,6 +309,8 @@ func (m *wideProduct) tiles(i, rows int, x []byte, stride, tiles int, out []byte
 		direct1x32(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask)
 	case p.direct:
 		direct1x16(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask)
+	case rows > 1 && two && p.mask>>24 == 0:
+		wide8x24(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask, p.integers)
 	case rows > 1 && two:
 		wide8x32(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask, p.integers)
 	case rows > 1:

@@ -24,11 +24,13 @@ func main() {
 	groups := order()
 	directOrder()
 	for _, rows := range []int{wideRows, 1} {
-		for _, vectors := range []int{2, 1} {
-			wide(rows, vectors, false, groups)
-			wide(rows, vectors, true, groups)
+		for _, channels := range []int{32, 16} {
+			wide(rows, channels, false, groups)
+			wide(rows, channels, true, groups)
 		}
 	}
+	wide(wideRows, 24, false, groups)
+	wide(wideRows, 24, true, groups)
 	for _, quads := range []int{4, 6, 7, 8} {
 		shallow(quads, 1)
 		shallow(quads, 2)

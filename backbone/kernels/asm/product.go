@@ -234,7 +234,7 @@ func vnni(rows, vectors int) {
 
 // dotBytes adds the products of four signed and four unsigned bytes to each lane of sum.
 // avo does not know the instruction, and Go's assembler knows only its AVX-512 form.
-func dotBytes(signed Op, unsigned, sum VecVirtual, vex bool) {
+func dotBytes(signed, unsigned, sum Op, vex bool) {
 	opcode, isa := "VPDPBUSD", "AVX512_VNNI"
 	if vex {
 		opcode, isa = vexDot, "AVXVNNI"

@@ -144,8 +144,9 @@ func limitBytes(limits Mem, vectors ...VecVirtual) {
 
 // A wideProduct generates a matrix product with AVX-512.
 type wideProduct struct {
-	rows, vectors int // size of a tile
-	halves        int // 2 if each half of a group has its own sums
+	rows, vectors int  // size of a tile
+	half          bool // the second vector has only 8 channels
+	halves        int  // 2 if each half of a group has its own sums
 
 	x, stride, offsets, panel, out, outStride Register
 	at, at4, weights, n, stride3, ahead       GPVirtual
@@ -158,11 +159,12 @@ type wideProduct struct {
 }
 
 // wide generates a routine that multiplies rows of unsigned bytes, one tile at a time, by
-// panels of 16 or 32 signed bytes. If direct is set, panels have kernels.directScales.
-func wide(rows, vectors int, direct bool, order Mem) {
-	name, arguments := fmt.Sprintf("%dx%d", rows, 16*vectors), "x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int, mask uint32"
+// panels of 16, 24 or 32 signed bytes. If direct is set, panels have kernels.directScales.
+func wide(rows, channels int, direct bool, order Mem) {
+	vectors := (channels + 15) / 16
+	name, arguments := fmt.Sprintf("%dx%d", rows, channels), "x *byte, stride, tiles int, w, offsets *byte, groups int, p, out *byte, outStride int, mask uint32"
 	doc := []string{
-		fmt.Sprintf("multiplies tiles of %s of unsigned bytes by groups of 8 weights. Of the %d codes", rowCount(rows), 16*vectors),
+		fmt.Sprintf("multiplies tiles of %s of unsigned bytes by groups of 8 weights. Of the %d codes", rowCount(rows), channels),
 		"of each row, it stores the codes that mask selects. Rows are stride bytes apart. offsets has two",
 		"positions for each group, of 4 inputs in a row each.",
 	}
@@ -177,7 +179,7 @@ func wide(rows, vectors int, direct bool, order Mem) {
 	doc[0] = name + " " + doc[0]
 	Doc(doc...)
 	Pragma("noescape")
-	p := &wideProduct{rows: rows, vectors: vectors}
+	p := &wideProduct{rows: rows, vectors: vectors, half: channels == 24}
 	p.x, p.stride = Load(Param("x"), GP64()), Load(Param("stride"), GP64())
 	p.offsets, p.panel = Load(Param("offsets"), GP64()), Load(Param("p"), GP64())
 	p.out, p.outStride = Load(Param("out"), GP64()), Load(Param("outStride"), GP64())
@@ -291,7 +293,12 @@ func (p *wideProduct) multiply() {
 		var weights [2]VecVirtual
 		for v := range p.vectors {
 			weights[v] = ZMM()
-			VMOVDQU32(Mem{Base: p.weights, Disp: 64 * (quad*p.vectors + v)}, weights[v])
+			from := Mem{Base: p.weights, Disp: 64 * (quad*p.vectors + v)}
+			if p.half && v == 1 {
+				VMOVDQU32(from, weights[v].AsY())
+			} else {
+				VMOVDQU32(from, weights[v])
+			}
 		}
 		for r := range p.rows {
 			base := p.at
@@ -304,6 +311,10 @@ func (p *wideProduct) multiply() {
 				sum := p.sums[r][v]
 				if quad >= 2-p.halves+1 {
 					sum = p.second[r][v]
+				}
+				if p.half && v == 1 {
+					dotBytes(weights[v].AsY(), inputs.AsY(), sum.AsY(), false)
+					continue
 				}
 				dotBytes(weights[v], inputs, sum, false)
 			}
