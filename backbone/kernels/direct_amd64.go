@@ -26,7 +26,8 @@ type directScale struct {
 // sum of constants. Both are right for the same sums if they agree on both sides of the first
 // sum of every code. That gives an interval for c. The offset is an integer, so c's remainder
 // depends only on the float32 that sums are added to, and there are millions to choose from.
-func (w *weights) direct(c int, bias, zero int32, limit int64, away bool) (s directScale, ok bool) {
+// Channels often have the same factor, so e, at first empty, keeps what is known about the last.
+func (w *weights) direct(e *exactScale, c int, bias, zero int32, limit int64, away bool) (s directScale, ok bool) {
 	m := w.scale[c]
 	if m.right == 0 || m.mantissa == 0 || away && w.outZero > w.lo {
 		return s, false
@@ -34,7 +35,9 @@ func (w *weights) direct(c int, bias, zero int32, limit int64, away bool) (s dir
 	least, most := w.sumRange(c, bias)
 	from, to := floatUnit-least, 2*floatUnit-1-most
 	shift := 31 + m.right
-	e := exactScale{mantissa: int64(m.mantissa), round: 1<<30 + 1<<(30+m.right), shift: shift}
+	if e.mantissa != int64(m.mantissa) || e.shift != shift {
+		*e = exactScale{mantissa: int64(m.mantissa), round: 1<<30 + 1<<(30+m.right), shift: shift}
+	}
 	first, last := e.code(least), e.code(most)
 	if from > to || first+int64(zero) < -limit || last+int64(zero) >= limit {
 		return s, false
@@ -66,12 +69,13 @@ func (w *weights) direct(c int, bias, zero int32, limit int64, away bool) (s dir
 // setDirect sets the scales of the channels from first on, in the order of directChannel. It
 // returns false, and may leave some scales set, if a channel has no directScale.
 func (p *widePanel) setDirect(w *weights, bias []int32, first, lanes int) bool {
+	var e exactScale
 	for lane := range lanes {
 		c := first + directChannel(lane, lanes)
 		if c >= w.channels {
 			continue
 		}
-		s, ok := w.direct(c, bias[c], int32(p.zero[0]), 1<<15, false)
+		s, ok := w.direct(&e, c, bias[c], int32(p.zero[0]), 1<<15, false)
 		if !ok {
 			return false
 		}
@@ -104,17 +108,30 @@ func (w *weights) sumRange(c int, bias int32) (least, most int64) {
 type exactScale struct {
 	mantissa, round int64
 	shift           uint8
+	bounds          codeBounds // what between has returned last
 }
 
-func (e exactScale) code(sum int64) int64 { return (sum*e.mantissa + e.round) >> e.shift }
+type codeBounds struct{ short, first, last, low, high int64 }
+
+func (e *exactScale) code(sum int64) int64 { return (sum*e.mantissa + e.round) >> e.shift }
 
 // interval returns open bounds for how much larger than round 128 times the constant c of
 // [weights.direct] may be. first and last are codes, least and most are sums.
-func (e exactScale) interval(short, first, last, least, most int64) (low, high int64) {
+func (e *exactScale) interval(short, first, last, least, most int64) (low, high int64) {
 	rest, one := e.mantissa-short<<7, int64(1)<<e.shift
 	over := (least*e.mantissa + e.round) & (one - 1)
 	under := one - (most*e.mantissa+e.round)&(one-1)
-	low, high = max(-1<<30, least*rest-over), min(1<<30, most*rest+under)
+	low, high = e.between(short, first, last)
+	return max(low, least*rest-over), min(high, most*rest+under)
+}
+
+// between is like interval, without the bounds of the least and the largest sum.
+func (e *exactScale) between(short, first, last int64) (low, high int64) {
+	if b := &e.bounds; b.short == short && b.first == first && b.last == last {
+		return b.low, b.high
+	}
+	rest, one := e.mantissa-short<<7, int64(1)<<e.shift
+	low, high = -1<<30, 1<<30
 	if first > last {
 		return low, high
 	}
@@ -124,19 +141,20 @@ func (e exactScale) interval(short, first, last, least, most int64) (low, high i
 	if at > 0 {
 		sum = (at + e.mantissa - 1) / e.mantissa
 	}
-	over = sum*e.mantissa - at
-	drift, step := sum*rest, one/e.mantissa*rest
+	over := sum*e.mantissa - at
+	drift := sum*rest - over
 	remainder := one % e.mantissa
-	for range last - first + 1 {
-		low = max(low, drift-over)
-		high = min(high, e.mantissa-over+drift-rest)
+	step, back := one/e.mantissa*rest+remainder, e.mantissa-rest
+	least, most := drift, drift
+	for range last - first {
 		over -= remainder
-		drift += step
-		if over < 0 {
-			over += e.mantissa
-			drift += rest
-		}
+		borrow := over >> 63 // −1 if negative; a branch would be hard to predict
+		over += e.mantissa & borrow
+		drift += step - back&borrow
+		least, most = min(least, drift), max(most, drift)
 	}
+	low, high = max(low, most), min(high, least+back)
+	e.bounds = codeBounds{short, first, last, low, high}
 	return low, high
 }
 

@@ -33,7 +33,7 @@ func TestDirect(t *testing.T) {
 		}
 		bias := random.Int32N(1<<16) - 1<<15
 		zero := w.outZero + 128
-		s, ok := w.direct(0, bias, zero, 1<<15, away)
+		s, ok := w.direct(new(exactScale), 0, bias, zero, 1<<15, away)
 		if !ok {
 			continue
 		}

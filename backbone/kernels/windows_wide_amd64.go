@@ -74,7 +74,16 @@ func newWideRows(w *weights, g *geometry, pad byte) rows {
 		}
 	}
 	r := &wideLines{int8: w.signed, signed: w.signed, lineBytes: g.inW * g.inC, outBytes: g.outW * g.inC}
-	if !r.pack(w, g, pad, true) && !r.pack(w, g, pad, false) {
+	bias, flip := w.bias, int32(0)
+	if w.signed {
+		bias, flip = w.shifted(128), 128
+	}
+	var e exactScale
+	directs := make([]directScale, w.channels) // empty if there is none
+	for c := range directs {
+		directs[c], _ = w.direct(&e, c, bias[c], w.outZero+flip, floatUnit/2, true)
+	}
+	if !r.pack(w, bias, directs, g, pad, true) && !r.pack(w, bias, directs, g, pad, false) {
 		return nil
 	}
 	r.pairs = g.StrideH == 1 && g.StrideW == 1 && g.DilationH == 1
@@ -89,21 +98,18 @@ func (b *wideBlock) isDirect() bool { return b.scaling == directly && !b.twice }
 
 // pack plans the runs and packs the weights. If halves is set, runs may have half vectors. It
 // reports whether the assembly can compute the windows.
-func (r *wideLines) pack(w *weights, g *geometry, pad byte, halves bool) bool {
+func (r *wideLines) pack(w *weights, bias []int32, directs []directScale, g *geometry, pad byte, halves bool) bool {
 	r.runs = nil
 	firsts, ok := r.plan(g, halves)
 	if !ok {
 		return false
-	}
-	bias := w.bias
-	if w.signed {
-		bias = w.shifted(128)
 	}
 	r.blocks = alignedSlice[wideBlock](len(firsts))
 	for i, first := range firsts {
 		if !r.blocks[i].set(w, bias, first, pad) {
 			return false
 		}
+		r.blocks[i].setDirect(directs, first)
 	}
 	for i := range r.runs {
 		if run := &r.runs[i]; run.half && !r.blocks[run.block].isDirect() {
@@ -241,17 +247,15 @@ func (b *wideBlock) set(w *weights, bias []int32, first int, pad byte) bool {
 			}
 		}
 	}
-	b.setDirect(w, bias, first)
 	return true
 }
 
 // setDirect chooses directScales if all channels have one.
-func (b *wideBlock) setDirect(w *weights, bias []int32, first int) {
+func (b *wideBlock) setDirect(directs []directScale, first int) {
 	scale := b.scale
 	for i := range vectorBytes {
-		c := (first + i) % w.channels
-		d, ok := w.direct(c, bias[c], int32(b.zero[0]), floatUnit/2, true)
-		if !ok {
+		d := directs[(first+i)%len(directs)]
+		if d == (directScale{}) {
 			return
 		}
 		q, lane := &scale[i/4%4], i/16*4+i%4
