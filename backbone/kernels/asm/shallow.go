@@ -76,3 +76,31 @@ func shallow(quads, vectors int) {
 	VZEROUPPER()
 	RET()
 }
+
+// tails generates a routine that joins bytes of three lines.
+func tails() {
+	TEXT("joinTails", NOSPLIT, "func(out, lines *byte, pitch, vectors, each int, second, third uint64)")
+	Doc("joinTails copies bytes of the first of three lines, pitch bytes apart, to out. The bytes that the",
+		"masks second and third select come from the other lines, from 1 and 2 bytes before. Of each vector",
+		"of 64 bytes, the next overwrites all but each.")
+	Pragma("noescape")
+	out, first, pitch := Load(Param("out"), GP64()), Load(Param("lines"), GP64()), Load(Param("pitch"), GP64())
+	n, each := Load(Param("vectors"), GP64()), Load(Param("each"), GP64())
+	k2, k3 := K(), K()
+	KMOVQ(argument("second"), k2)
+	KMOVQ(argument("third"), k3)
+	Label("loop")
+	a, b, c := ZMM(), ZMM(), ZMM()
+	VMOVDQU8(Mem{Base: first}, a)
+	VMOVDQU8(Mem{Base: first, Index: pitch, Scale: 1, Disp: -1}, b)
+	VMOVDQU8(Mem{Base: first, Index: pitch, Scale: 2, Disp: -2}, c)
+	VMOVDQU8(b, k2, a)
+	VMOVDQU8(c, k3, a)
+	VMOVDQU8(a, Mem{Base: out})
+	ADDQ(each, first)
+	ADDQ(each, out)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}

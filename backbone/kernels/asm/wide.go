@@ -56,19 +56,6 @@ func order() Mem {
 	return m
 }
 
-// directOrder defines the permutations of storeDirect: of words, which take the lower halves of
-// 4-byte lanes, and of the 8-byte lanes of 4 rows.
-func directOrder() {
-	GLOBL("evenWords", 8|16)
-	for i := range 32 {
-		DATA(2*i, U16(2*i))
-	}
-	GLOBL("evenQuads", 8|16)
-	for i, quad := range []uint64{0, 2, 4, 6, 1, 3, 5, 7} {
-		DATA(8*i, U64(quad))
-	}
-}
-
 // A wideScale has the parameters that scale a vector of sums, in registers or in memory.
 type wideScale struct{ mantissa, odd, round, roundOdd, shift Op }
 
@@ -127,19 +114,6 @@ func wideFinish(a, b VecVirtual, limits Mem, floats bool) {
 	VPMAXUB(limits.Offset(wideLow), a, a)
 	VPMINUB(limits.Offset(wideHigh), a, a)
 	VPXORD(limits.Offset(wideFlip), a, a)
-}
-
-// limitBytes clamps the bytes in vectors and flips their upper bits, if limits say so. It can be
-// used once in a routine.
-func limitBytes(limits Mem, vectors ...VecVirtual) {
-	CMPB(limits.Offset(wideActive), Imm(0))
-	JE(LabelRef("limited"))
-	for _, v := range vectors {
-		VPMAXUB(limits.Offset(wideLow), v, v)
-		VPMINUB(limits.Offset(wideHigh), v, v)
-		VPXORD(limits.Offset(wideFlip), v, v)
-	}
-	Label("limited")
 }
 
 // A wideProduct generates a matrix product with AVX-512.
@@ -387,65 +361,6 @@ func (p *wideProduct) store(order Mem, floats bool) {
 	}
 }
 
-// scaleDirect scales the sums as the type kernels.directScale describes.
-func (p *wideProduct) scaleDirect() {
-	for v := range p.vectors {
-		factor, offset := ZMM(), ZMM()
-		VMOVDQU32(wideField(p.panel, wideFactor, v), factor)
-		VMOVDQU32(wideField(p.panel, wideOffset, v), offset)
-		for r := range p.rows {
-			acc := p.sums[r][v]
-			if p.halves == 2 {
-				VPADDD(p.second[r][v], acc, acc)
-			}
-			VFMADD213PS(offset, factor, acc)
-		}
-	}
-}
-
-// orders loads the permutations that storeDirect needs.
-func (p *wideProduct) orders() {
-	p.words = ZMM()
-	VMOVDQU32(NewDataAddr(Symbol{Name: "evenWords", Static: true}, 0), p.words)
-	if p.vectors == 1 {
-		p.quads = ZMM()
-		VMOVDQU32(NewDataAddr(Symbol{Name: "evenQuads", Static: true}, 0), p.quads)
-	}
-}
-
-// storeDirect converts the sums that scaleDirect has scaled to codes and stores the codes.
-// The order of channels in kernels.directChannel is such that packing sorts two vectors.
-// It moves to, which is the address of the first row, to that of the last.
-func (p *wideProduct) storeDirect(to Register) {
-	var codes []VecVirtual
-	each := min(p.rows, 4/p.vectors) // rows in one vector of codes
-	for r := 0; r < p.rows; r += each {
-		var a, b VecVirtual
-		switch s := p.sums[r : r+each]; {
-		case p.vectors == 2:
-			a, b = s[0][0], s[0][1]
-			VPERMT2W(s[each-1][0], p.words, a)
-			VPERMT2W(s[each-1][1], p.words, b)
-		case each == 4:
-			a, b = s[0][0], s[2][0]
-			VPERMT2W(s[1][0], p.words, a)
-			VPERMT2W(s[3][0], p.words, b)
-		default:
-			a, b = s[0][0], s[0][0]
-			VPERMT2W(a, p.words, a)
-		}
-		VPACKUSWB(b, a, a)
-		codes = append(codes, a)
-	}
-	limitBytes(Mem{Base: p.panel, Disp: panelLimits}, codes...)
-	for i, v := range codes {
-		if p.vectors == 1 {
-			VPERMQ(v, p.quads, v)
-		}
-		p.storeRows(v, each, i*each, to)
-	}
-}
-
 // storeRows stores the codes of some rows, from row r on, in one vector.
 func (p *wideProduct) storeRows(codes VecVirtual, rows, r int, to Register) {
 	for i := range rows {
@@ -512,34 +427,6 @@ func flip() {
 	VMOVDQU(y, Mem{Base: out})
 	ADDQ(Imm(32), x)
 	ADDQ(Imm(32), out)
-	DECQ(n)
-	JNZ(LabelRef("loop"))
-	VZEROUPPER()
-	RET()
-}
-
-// tails generates a routine that joins bytes of three lines.
-func tails() {
-	TEXT("joinTails", NOSPLIT, "func(out, lines *byte, pitch, vectors, each int, second, third uint64)")
-	Doc("joinTails copies bytes of the first of three lines, pitch bytes apart, to out. The bytes that the",
-		"masks second and third select come from the other lines, from 1 and 2 bytes before. Of each vector",
-		"of 64 bytes, the next overwrites all but each.")
-	Pragma("noescape")
-	out, first, pitch := Load(Param("out"), GP64()), Load(Param("lines"), GP64()), Load(Param("pitch"), GP64())
-	n, each := Load(Param("vectors"), GP64()), Load(Param("each"), GP64())
-	k2, k3 := K(), K()
-	KMOVQ(argument("second"), k2)
-	KMOVQ(argument("third"), k3)
-	Label("loop")
-	a, b, c := ZMM(), ZMM(), ZMM()
-	VMOVDQU8(Mem{Base: first}, a)
-	VMOVDQU8(Mem{Base: first, Index: pitch, Scale: 1, Disp: -1}, b)
-	VMOVDQU8(Mem{Base: first, Index: pitch, Scale: 2, Disp: -2}, c)
-	VMOVDQU8(b, k2, a)
-	VMOVDQU8(c, k3, a)
-	VMOVDQU8(a, Mem{Base: out})
-	ADDQ(each, first)
-	ADDQ(each, out)
 	DECQ(n)
 	JNZ(LabelRef("loop"))
 	VZEROUPPER()

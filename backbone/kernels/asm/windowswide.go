@@ -343,60 +343,6 @@ func (w *wideWindow) floatCodes() VecVirtual {
 	return sums[0]
 }
 
-// directCodes is like codes, but scales as the type kernels.directScale describes.
-func (w *wideWindow) directCodes() VecVirtual {
-	sums := w.sums()
-	for q, sum := range sums {
-		VFMADD213PS(wideField(w.block, wideOffset, q), w.factors[q], sum)
-		VPSUBD(w.fraction, sum, sum)
-	}
-	VPACKSSDW(sums[1], sums[0], sums[0])
-	VPACKSSDW(sums[3], sums[2], sums[2])
-	VPACKUSWB(sums[2], sums[0], sums[0])
-	limitBytes(Mem{Base: w.block, Disp: blockLimits}, sums[0])
-	return sums[0]
-}
-
-// pairCodes is like directCodes, for a vector of each of two output rows. The upper row's
-// weights for the last line are 0, and so are the lower row's for the first line.
-func (w *wideWindow) pairCodes() (upper, lower VecVirtual) {
-	var words [2][2]VecVirtual // of each row
-	for half := range 2 {
-		var sums [2][2]VecVirtual
-		for i := range 2 {
-			sums[0][i], sums[1][i] = w.vector(), w.vector()
-			VMOVDQU32(wideField(w.block, wideBias, 2*half+i), sums[0][i])
-			VMOVDQA64(sums[0][i], sums[1][i])
-		}
-		for c, column := range w.columns {
-			for i := range 2 {
-				q := 2*half + i
-				dotBytes(w.weights[c][q], column[q], sums[0][i], false)
-				dotBytes(w.tap(blockRest, c, q), column[q], sums[1][i], false)
-			}
-		}
-		for i := range 2 {
-			factor, offset := w.vector(), w.vector()
-			VMOVDQU32(wideField(w.block, wideFactor, 2*half+i), factor)
-			VMOVDQU32(wideField(w.block, wideOffset, 2*half+i), offset)
-			for r := range sums {
-				VFMADD213PS(offset, factor, sums[r][i])
-				VPSUBD(w.fraction, sums[r][i], sums[r][i])
-			}
-		}
-		for r, s := range sums {
-			VPACKSSDW(s[1], s[0], s[0])
-			words[r][half] = s[0]
-		}
-	}
-	limits := Mem{Base: w.block, Disp: blockLimits}
-	for _, v := range words {
-		VPACKUSWB(v[1], v[0], v[0])
-	}
-	limitBytes(limits, words[0][0], words[1][0])
-	return words[0][0], words[1][0]
-}
-
 // codes computes the codes of a vector from its columns.
 func (w *wideWindow) codes() VecVirtual {
 	even := evenMask()
