@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -46,6 +47,9 @@ func evalOthers(c *cli.Context, set *evaluate.Set, b *backbone.Backbone, ev *eva
 	for _, dir := range dirs {
 		if err := mustExist(dir); err != nil {
 			return err
+		}
+		if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+			return usagef("--others %s: it is not a folder of photos", dir)
 		}
 		stored, err := evaluate.ReadSet(dir, ev.resize)
 		if err == nil {
