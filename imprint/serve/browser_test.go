@@ -279,9 +279,11 @@ func TestPage(t *testing.T) {
 	v.sees("#classes h3", "cone")
 	v.run(chromedp.Click(`[aria-label="Remove cone"]`), chromedp.WaitVisible("#ask"), chromedp.Click("#ask-yes"))
 	v.sees("#notice", "removed cone")
+	camera.show(1) // a cone may be unknown now
 	v.sees("#label", "ball")
 	v.run(chromedp.Click("#undo"))
 	v.sees("#classes h3", "cone")
+	camera.show(2)
 	v.sees("#label", "cone")
 
 	// The page shows errors.
