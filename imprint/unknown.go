@@ -113,10 +113,15 @@ func (w *Workspace) withUnknown(s *store.State) (*classifier.Fitted, error) {
 		return nil, err
 	}
 	head, r, err := w.reject(f, units, sample, s)
-	if errors.Is(err, classifier.ErrNoNegatives) {
+	switch {
+	case errors.Is(err, classifier.ErrNoNegatives):
 		return f, nil
+	case err != nil:
+		return nil, err
 	}
-	return withRow(f, head, r, s, err)
+	f.Head, f.Rejection = head, r
+	nameRow(f, s)
+	return f, nil
 }
 
 // keptWithUnknown is like withUnknown for the backbone's own classes and those of s.
@@ -137,25 +142,23 @@ func (w *Workspace) keptWithUnknown(s *store.State) (*classifier.Fitted, error) 
 	}
 	units, negatives, rate := w.unitsOf(s.Positives()), w.unitsOf(s.Negatives()), w.unknownRate(s)
 	if len(w.background.Units(w.backbone)) > 0 {
-		head, r, err := w.background.Extend(w.backbone, sums, own, units, negatives, rate)
-		return withRow(f, head, r, s, err)
+		f.Head, f.Rejection, err = w.background.Extend(w.backbone, sums, own, units, negatives, rate)
+	} else {
+		var b *classifier.Background
+		if b, err = backgroundOf(negatives, false); err == nil {
+			f.Head, f.Rejection, err = b.Extend(sums, own, units, nil, rate)
+		}
 	}
-	b, err := backgroundOf(negatives, false)
 	if err != nil {
 		return nil, err
 	}
-	head, r, err := b.Extend(sums, own, units, nil, rate)
-	return withRow(f, head, r, s, err)
+	nameRow(f, s)
+	return f, nil
 }
 
-// withRow replaces f's head by head, and names its last row, the one for "unknown".
-func withRow(f *classifier.Fitted, head *classifier.Head, r *classifier.Rejection, s *store.State, err error) (*classifier.Fitted, error) {
-	if err != nil {
-		return nil, err
-	}
-	head.Labels[len(head.Labels)-1] = s.Settings.NoneLabel()
-	f.Head, f.Rejection = head, r
-	return f, nil
+// nameRow names the last row of f's head, the one for "unknown".
+func nameRow(f *classifier.Fitted, s *store.State) {
+	f.Head.Labels[len(f.Head.Labels)-1] = s.Settings.NoneLabel()
 }
 
 // reject adds a row for "unknown" to f's head, by the rule of s. sample is nil unless the rule needs it

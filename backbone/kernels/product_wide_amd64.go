@@ -30,7 +30,7 @@ type wideWeights struct {
 	integers bool    // scale in integers
 	direct   bool    // scale with a directScale
 	shallow  bool    // keep the weights in registers
-	quads    int     // number of groups of 4 weights
+	quads    int     // number of groups of 4 weights, for the choice of a shallow routine
 	packed   []byte  // [group][2][lane][4] int8
 	offsets  []int32 // [group][2]: offsets in a row of 4 inputs
 }
@@ -91,7 +91,10 @@ func newWideProduct(w *weights) product {
 			}
 		}
 		p.packed, p.offsets, p.quads = packQuads(rows, v)
-		p.shallow = p.direct && p.fit()
+		if p.quads%2 > 0 && p.quads != 7 {
+			p.quads++ // of the odd numbers, only 7 has a shallow routine
+		}
+		p.shallow = p.direct && p.quads >= 4 && p.quads <= 8
 		groups += len(p.offsets) / 2
 	}
 	if groups > 2*n*(w.depth+7)/8 && !m.lines {
@@ -119,9 +122,9 @@ func (m *wideProduct) setTails(w *weights) {
 	}
 }
 
-// packQuads packs the weights of lanes into quads of 4 bytes for each lane, an even number
-// of them, and returns how many it used. A lane without a channel is nil. The excess of weights that exceed a byte goes
-// into another quad with the same inputs.
+// packQuads packs the weights of lanes into quads of 4 bytes for each lane, an even number of
+// them, and returns how many of them hold weights. A lane without a channel is nil. The excess
+// of weights that exceed a byte goes into another quad with the same inputs.
 func packQuads(lanes [][]int16, w *weights) (packed []byte, offsets []int32, used int) {
 	line, pitch, width := w.depth, 0, 4*len(lanes)
 	if w.line > 0 {
@@ -298,7 +301,7 @@ func (m *wideProduct) tiles(i, rows int, x []byte, stride, tiles int, out []byte
 	offsets, groups := (*byte)(unsafe.Pointer(&p.offsets[0])), len(p.offsets)/2
 	switch two := p.lanes == 2*wideLanes; {
 	case p.shallow && rows > 1:
-		p.few(&x[0], stride, tiles, q, &out[0], outStride)
+		p.shallowTiles(&x[0], stride, tiles, q, &out[0], outStride)
 	case p.direct && rows > 1 && two && p.mask>>24 == 0:
 		direct8x24(&x[0], stride, tiles, w, offsets, groups, q, &out[0], outStride, p.mask)
 	case p.direct && rows > 1 && two:
@@ -322,16 +325,8 @@ func (m *wideProduct) tiles(i, rows int, x []byte, stride, tiles int, out []byte
 	}
 }
 
-// fit reports whether there is a routine that keeps all weights in registers.
-func (p *wideWeights) fit() bool {
-	if p.quads%2 > 0 && p.quads != 7 {
-		p.quads++
-	}
-	return p.quads >= 4 && p.quads <= 8
-}
-
-// few computes tiles of a shallow panel.
-func (p *wideWeights) few(x *byte, stride, tiles int, panel, out *byte, outStride int) {
+// shallowTiles computes tiles of a shallow panel.
+func (p *wideWeights) shallowTiles(x *byte, stride, tiles int, panel, out *byte, outStride int) {
 	w, offsets := &p.packed[0], (*byte)(unsafe.Pointer(&p.offsets[0]))
 	switch [2]int{p.quads, p.lanes / wideLanes} {
 	case [2]int{4, 1}:
